@@ -1,0 +1,14 @@
+//! Every shape that crosses a wire: events, packed records of the internal topic, outputs, topic names, partitions.
+//!
+//! # Layout
+//! - [`event`]: the columns of one event, as the views see them and as they travel.
+//! - [`packed`]: a record of `<app>.by-user`: watermark controls and many rows.
+//! - [`output`]: what goes back to Kafka, and where to.
+//! - [`topics`]: the names of all topics.
+//! - [`partition`]: which partition a key lives in.
+
+pub mod event;
+pub mod output;
+pub mod packed;
+pub mod partition;
+pub mod topics;
