@@ -4,6 +4,7 @@
 //! - [`event`]: the columns of one event, as the views see them and as they travel.
 //! - [`packed`]: a record of `<app>.by-user`: watermark controls and many rows.
 //! - [`output`]: what goes back to Kafka, and where to.
+//! - [`timestamp`]: RFC 3339 to milliseconds.
 //! - [`topics`]: the names of all topics.
 //! - [`partition`]: which partition a key lives in.
 
@@ -11,4 +12,5 @@ pub mod event;
 pub mod output;
 pub mod packed;
 pub mod partition;
+pub mod timestamp;
 pub mod topics;

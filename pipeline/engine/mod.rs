@@ -1,0 +1,188 @@
+//! The engine: the stage that folds `by-user` into views and encodings, one task a partition.
+//!
+//! # Layout
+//! - [`minimum`]: the watermark of a task.
+//! - [`crate::encode`]: what the rooms make of the users touched.
+
+pub mod minimum;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use operators::Fold;
+use schemas::output::{Emit, Output, Record};
+use schemas::packed::{self, PackedError};
+
+use self::minimum::Minimum;
+use crate::encode::Encoders;
+use crate::log::{Incoming, Log, Offset, TopicPartition};
+use crate::metrics::Stage as Meter;
+use crate::stage::{Stage, StageError};
+
+/// The engine of one worker: the state of all its by-user partitions.
+pub struct Engine {
+    fold: Fold,
+    encoders: Encoders,
+    meter: Meter,
+    tasks: BTreeMap<i32, Task>,
+}
+
+struct Task {
+    at: TopicPartition,
+    /// The next record to read.
+    next: i64,
+    /// What the group has committed; below it the task replays muted.
+    committed: i64,
+    muted: bool,
+    minimum: Minimum,
+}
+
+impl Engine {
+    /// An engine with no partitions yet.
+    pub fn new(fold: Fold, encoders: Encoders, meter: Meter) -> Self {
+        Self { fold, encoders, meter, tasks: BTreeMap::new() }
+    }
+
+    /// Users in memory now.
+    pub fn users(&self) -> u64 {
+        self.fold.counters().users
+    }
+
+    /// Ends the work on everything pending: views, then encodings of the users touched.
+    fn settle(&mut self, staged: &mut dyn Emit) -> Result<(), StageError> {
+        self.fold.end_transaction(staged)?;
+        let tasks = &self.tasks;
+        let heard = |task: i32| {
+            let task = tasks.get(&task)?;
+            (!task.muted).then(|| task.minimum.in_force())
+        };
+        self.encoders.encode(&self.fold, &heard, staged)?;
+        self.fold.release();
+        Ok(())
+    }
+
+    /// The task speaks from here on: what it did before was said already.
+    fn unmute(&mut self, partition: i32, staged: &mut dyn Emit) -> Result<(), StageError> {
+        self.settle(staged)?;
+        let task = self.tasks.get_mut(&partition).expect("only a task of this worker is unmuted");
+        task.muted = false;
+        self.fold.set_muted(partition, false);
+        tracing::info!(partition, offset = task.committed, "state restored");
+        Ok(())
+    }
+
+    fn fold(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let packed = match packed::read(record.value.unwrap_or_default()).and_then(|p| Ok((p.rows()?, p))) {
+            Ok(packed) => packed,
+            Err(error) => return Ok(self.dead_letter(record, &error, staged)),
+        };
+        let (rows, packed) = packed;
+        let task = self.tasks.get_mut(&record.partition).expect("the caller found the task");
+        if let Some(rows) = rows {
+            self.meter.rows(rows.num_rows());
+            self.fold.push(record.partition, &packed.topic(), &rows, task.minimum.in_force(), staged)?;
+        }
+        if !packed.header.controls.is_empty() {
+            let watermark = task.minimum.apply(&packed.header.controls);
+            self.fold.advance(record.partition, watermark);
+        }
+        Ok(())
+    }
+
+    /// Somebody else wrote to the internal topic: his bytes are kept, and the log goes on.
+    fn dead_letter(&mut self, record: Incoming<'_>, error: &PackedError, staged: &mut dyn Emit) {
+        if self.tasks[&record.partition].muted {
+            return;
+        }
+        let (error, partition, offset) =
+            (error.to_string(), record.partition.to_string(), record.offset.to_string());
+        let headers = [
+            ("wellspring.error", error.as_bytes()),
+            ("wellspring.topic", record.topic.as_bytes()),
+            ("wellspring.partition", partition.as_bytes()),
+            ("wellspring.offset", offset.as_bytes()),
+        ];
+        let (partition, key, value) = (record.partition, record.key, record.value);
+        staged.emit(partition, Record { output: Output::DeadLetter, partition, key, value, headers: &headers });
+        self.meter.dead_letter();
+    }
+}
+
+/// Where a task reads from: the beginning, muted up to what was committed.
+fn position(at: &TopicPartition, committed: Option<i64>, low: i64, high: i64) -> Result<i64, StageError> {
+    let TopicPartition { topic, partition } = at;
+    match committed {
+        None | Some(0) => Ok(low),
+        Some(next) if next > high => Err(StageError::Recovery(format!(
+            "{topic} [{partition}]: the group has committed offset {next}, but the log ends at {high}; it was made anew \
+             or lost records: restore the topic, or start over under another `app`"
+        ))),
+        Some(next) if low > 0 => Err(StageError::Recovery(format!(
+            "{topic} [{partition}]: the state up to offset {next} is to be rebuilt from the log's beginning, but the log \
+             begins at {low}: the topic must keep everything (retention.ms=-1; `wellspring topics check` shows it)"
+        ))),
+        Some(_) => Ok(low),
+    }
+}
+
+impl Stage for Engine {
+    fn assign(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<(), StageError> {
+        let committed = log.committed(partitions)?;
+        let mut positions = Vec::new();
+        for (at, offset) in partitions.iter().zip(committed) {
+            let (low, high) = log.watermarks(at)?;
+            let committed = offset.map(|offset| offset.next);
+            let next = position(at, committed, low, high)?;
+            let committed = committed.unwrap_or(next);
+            let muted = committed > next;
+            self.fold.assign(at.partition);
+            self.fold.set_muted(at.partition, muted);
+            let task = Task { at: at.clone(), next, committed, muted, minimum: Minimum::default() };
+            self.tasks.insert(at.partition, task);
+            positions.push((at.clone(), next));
+        }
+        log.seek(&positions)?;
+        log.resume(partitions)?;
+        Ok(())
+    }
+
+    fn revoke(&mut self, _: &mut dyn Log, partitions: &[TopicPartition]) -> Result<bool, StageError> {
+        for at in partitions {
+            if self.tasks.remove(&at.partition).is_some() {
+                self.encoders.forget_task(&self.fold, at.partition);
+                self.fold.revoke(at.partition);
+            }
+        }
+        Ok(false)
+    }
+
+    fn record(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let Some(task) = self.tasks.get_mut(&record.partition) else { return Ok(()) };
+        let speaks = task.muted && record.offset >= task.committed;
+        task.next = record.offset + 1;
+        if speaks {
+            self.unmute(record.partition, staged)?;
+        }
+        self.fold(record, staged)
+    }
+
+    fn at_end(&mut self, _: &TopicPartition, _: bool) {}
+
+    fn tick(&mut self, _: Duration) -> bool {
+        false
+    }
+
+    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<Offset>, StageError> {
+        self.settle(staged)?;
+        let counters = self.fold.counters();
+        self.meter.folded(&counters);
+        let moved = self.tasks.values().filter(|task| task.next > task.committed);
+        let offset = |task: &Task| Offset { at: task.at.clone(), next: task.next, metadata: String::new() };
+        Ok(moved.map(offset).collect())
+    }
+
+    fn committed(&mut self) {
+        self.tasks.values_mut().for_each(|task| task.committed = task.committed.max(task.next));
+    }
+}
+

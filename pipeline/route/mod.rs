@@ -1,0 +1,263 @@
+//! Route: input records become rows for the users they concern, packed by destination, in one transaction.
+//!
+//! # Layout
+//! - [`rows`]: half-events, and the builders of packed rows.
+//! - [`progress`]: event time and idleness of each source partition.
+
+pub mod progress;
+pub mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::event::EventColumns;
+use schemas::output::{Emit, Output, Record};
+use schemas::packed::{self, Control, Header, Progress};
+use schemas::partition::partition_of;
+
+use self::progress::{Kept, Source, Told};
+use self::rows::{Half, Origin, Rows, halves};
+use crate::decode::{DecodeError, Event, decode_event, decode_item};
+use crate::log::{Incoming, Log, Offset, TopicPartition};
+use crate::metrics::Stage as Meter;
+use crate::stage::{Stage, StageError};
+
+/// A packed record is cut at this size.
+const PACKED_BYTES_MAX: usize = 512 << 10;
+/// By-user partitions without rows are told about watermarks at most this often.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(200);
+/// All that a router stages is one task's: rows of several source partitions share a packed record.
+const TASK: i32 = 0;
+
+/// What a router must know.
+#[derive(Clone, Debug)]
+pub struct RouterConfig {
+    /// The columns of events.
+    pub columns: EventColumns,
+    /// The full name of the `events` topic.
+    pub events: Arc<str>,
+    /// How many partitions the `events` topic has.
+    pub events_partitions: i32,
+    /// N: the partitions of `by-user`.
+    pub by_user_partitions: u32,
+    /// The length of item vectors, where a room uses them.
+    pub dim: Option<usize>,
+    /// `events.out_of_orderness_ms`.
+    pub out_of_orderness_ms: i64,
+    /// `events.idle_timeout_ms`.
+    pub idle_timeout: Duration,
+    /// `events.max_ahead_ms`.
+    pub max_ahead_ms: Option<i64>,
+    /// `events.max_bytes`.
+    pub bytes_max: usize,
+}
+
+/// The router: the stage that reads `events` and `items` and writes `by-user` and `dead-letters`.
+pub struct Router {
+    config: RouterConfig,
+    meter: Meter,
+    sources: BTreeMap<TopicPartition, (Source, i64)>,
+    destinations: Vec<Destination>,
+    /// The next transaction names all partitions of the events to everybody.
+    announce: bool,
+    told_at: Duration,
+    now: Duration,
+    packed: Vec<u8>,
+}
+
+struct Destination {
+    rows: Rows,
+    told: Told,
+}
+
+impl Router {
+    /// A router with no partitions yet.
+    pub fn new(config: RouterConfig, meter: Meter) -> Self {
+        let destination = |_| Destination { rows: Rows::new(&config.columns), told: Told::default() };
+        let destinations = (0..config.by_user_partitions).map(destination).collect();
+        let (sources, now) = (BTreeMap::new(), Duration::ZERO);
+        Self { config, meter, sources, destinations, announce: false, told_at: now, now, packed: Vec::new() }
+    }
+
+    fn event(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), DecodeError> {
+        let value = checked(record, self.config.bytes_max)?;
+        let event = decode_event(value, &self.config.columns)?;
+        if let (Some(limit), Some(timestamp)) = (self.config.max_ahead_ms, record.timestamp_ms) {
+            let ahead = event.time.saturating_sub(timestamp);
+            if ahead > limit {
+                return Err(DecodeError::Ahead(ahead, limit));
+            }
+        }
+        self.meter.undeclared(event.undeclared);
+        let (source, _) = self.sources.get_mut(&at(record)).expect("records come from assigned partitions only");
+        let origin = Origin { stamp: source.watermark(), partition: record.partition, offset: record.offset };
+        source.saw(event.time);
+        let (first, second) = halves(&event);
+        for half in [Some(first), second].into_iter().flatten() {
+            self.push(origin, half, &event, staged);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, origin: Origin, half: Half<'_>, event: &Event<'_>, staged: &mut dyn Emit) {
+        let partition = partition_of(half.user_id.as_bytes(), self.config.by_user_partitions);
+        let rows = &mut self.destinations[partition as usize].rows;
+        rows.push(origin, half, event);
+        if rows.bytes() >= PACKED_BYTES_MAX {
+            self.send(partition, Vec::new(), staged);
+        }
+    }
+
+    /// Stages one packed record for `partition`: its rows, if any, and `controls`.
+    fn send(&mut self, partition: i32, controls: Vec<Control>, staged: &mut dyn Emit) {
+        let rows = self.destinations[partition as usize].rows.take();
+        let topic = if rows.is_some() { self.config.events.to_string() } else { String::new() };
+        let columns = self.config.columns.declared().to_vec();
+        self.packed.clear();
+        packed::write(&Header { topic, columns, controls }, rows.as_ref(), &mut self.packed)
+            .expect("rows of the wire schema can be written");
+        let value = Some(self.packed.as_slice());
+        staged.emit(TASK, Record { output: Output::ByUser, partition, key: None, value, headers: &[] });
+    }
+
+    /// What is news for `partition` about the source partitions.
+    fn controls(&mut self, partition: usize) -> Vec<Control> {
+        let told = &mut self.destinations[partition].told;
+        let control = |partition, progress| Control { topic: self.config.events.to_string(), partition, progress };
+        let mut controls = Vec::new();
+        if self.announce {
+            told.clear();
+            controls.extend((0..self.config.events_partitions).map(|partition| control(partition, Progress::Named)));
+        }
+        let events = self.sources.iter().filter(|(at, _)| at.topic == self.config.events);
+        let news = events.filter_map(|(at, (source, _))| {
+            let progress = told.news(at.partition, source.progress())?;
+            (progress != Progress::Named).then(|| control(at.partition, progress))
+        });
+        controls.extend(news);
+        controls
+    }
+
+    fn dead_letter(&mut self, record: Incoming<'_>, error: &DecodeError, staged: &mut dyn Emit) {
+        let (error, partition) = (error.to_string(), record.partition.to_string());
+        let offset = record.offset.to_string();
+        let headers = [
+            ("wellspring.error", error.as_bytes()),
+            ("wellspring.topic", record.topic.as_bytes()),
+            ("wellspring.partition", partition.as_bytes()),
+            ("wellspring.offset", offset.as_bytes()),
+        ];
+        let (key, value) = (record.key, Some(record.value.unwrap_or_default()));
+        let partition = record.partition;
+        staged.emit(TASK, Record { output: Output::DeadLetter, partition, key, value, headers: &headers });
+        self.meter.dead_letter();
+    }
+}
+
+fn at(record: Incoming<'_>) -> TopicPartition {
+    TopicPartition { topic: record.topic.clone(), partition: record.partition }
+}
+
+fn checked(record: Incoming<'_>, bytes_max: usize) -> Result<&[u8], DecodeError> {
+    match record.value {
+        None => Err(DecodeError::Empty),
+        Some(value) if value.len() > bytes_max => Err(DecodeError::TooLong(value.len(), bytes_max)),
+        Some(value) => Ok(value),
+    }
+}
+
+impl Stage for Router {
+    fn assign(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<(), StageError> {
+        let committed = log.committed(partitions)?;
+        let mut positions = Vec::new();
+        for (at, offset) in partitions.iter().zip(committed) {
+            let kept = offset.as_ref().map_or(Kept::default(), |offset| Kept::read(&offset.metadata));
+            let next = match offset {
+                Some(offset) => offset.next,
+                None => log.watermarks(at)?.0,
+            };
+            self.sources.insert(at.clone(), (Source::new(kept, self.config.out_of_orderness_ms), next));
+            positions.push((at.clone(), next));
+        }
+        self.announce = true;
+        log.seek(&positions)?;
+        log.resume(partitions)?;
+        Ok(())
+    }
+
+    fn revoke(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<bool, StageError> {
+        partitions.iter().for_each(|at| drop(self.sources.remove(at)));
+        // Rows of all partitions share packed records: what was staged is void, the others read it again.
+        self.destinations.iter_mut().for_each(|destination| drop(destination.rows.take()));
+        let kept: Vec<_> = self.sources.keys().cloned().collect();
+        self.assign(log, &kept)?;
+        Ok(true)
+    }
+
+    fn record(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let Some((source, next)) = self.sources.get_mut(&at(record)) else { return Ok(()) };
+        *next = record.offset + 1;
+        source.read();
+        let routed = match *record.topic == self.config.events {
+            true => self.event(record, staged),
+            false if record.value.is_none() => Ok(()),
+            false => {
+                checked(record, self.config.bytes_max).and_then(|value| decode_item(value, self.config.dim)).map(drop)
+            }
+        };
+        if let Err(error) = routed {
+            self.dead_letter(record, &error, staged);
+        }
+        Ok(())
+    }
+
+    fn at_end(&mut self, at: &TopicPartition, finished: bool) {
+        let now = self.now;
+        if let Some((source, _)) = self.sources.get_mut(at) {
+            source.at_end(now);
+            if finished {
+                source.finish();
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Duration) -> bool {
+        self.now = now;
+        let timeout = self.config.idle_timeout;
+        self.sources.values_mut().for_each(|(source, _)| source.check_idle(now, timeout));
+        if now.saturating_sub(self.told_at) < CONTROL_INTERVAL && !self.announce {
+            return false;
+        }
+        let destinations = &self.destinations;
+        let mut sources = self.sources.iter().filter(|(at, _)| at.topic == self.config.events);
+        self.announce && !self.sources.is_empty()
+            || sources.any(|(at, (source, _))| {
+                destinations.iter().any(|to| to.told.is_news(at.partition, source.progress()))
+            })
+    }
+
+    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<Offset>, StageError> {
+        let everybody = self.announce || self.now.saturating_sub(self.told_at) >= CONTROL_INTERVAL;
+        for partition in 0..self.destinations.len() {
+            if everybody || self.destinations[partition].rows.bytes() > 0 {
+                let controls = self.controls(partition);
+                if !controls.is_empty() || self.destinations[partition].rows.bytes() > 0 {
+                    self.send(partition as i32, controls, staged);
+                }
+            }
+        }
+        if everybody {
+            self.told_at = self.now;
+            self.announce = false;
+        }
+        let offset = |(at, (source, next)): (&TopicPartition, &(Source, i64))| Offset {
+            at: at.clone(),
+            next: *next,
+            metadata: source.kept().write(),
+        };
+        Ok(self.sources.iter().map(offset).collect())
+    }
+
+    fn committed(&mut self) {}
+}

@@ -1,0 +1,176 @@
+//! A stage, and the loop that drives it: poll, fold, and one transaction a micro-batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use schemas::output::Emit;
+
+use crate::log::transaction::{Staged, Transactor};
+use crate::log::{Change, Incoming, Log, LogError, Offset, TopicPartition};
+use crate::metrics::Stage as Meter;
+
+/// Why a stage stops its worker.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An operator failed in a way that no record is to blame for.
+    #[error("folding: {0}")]
+    Fold(#[from] operators::FoldError),
+    /// A device failed.
+    #[error("encoding: {0}")]
+    Device(#[from] shaders::Error),
+    /// The log and the state do not belong together.
+    #[error("{0}")]
+    Recovery(String),
+}
+
+/// One role's work between polls: a function from records to staged records, written against the log trait only.
+pub trait Stage {
+    /// These partitions are this worker's now: finds where to read on, and resumes them.
+    fn assign(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<(), StageError>;
+    /// These are no longer; returns whether all that is staged is void, else only what their tasks staged is.
+    fn revoke(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<bool, StageError>;
+    /// Takes one record.
+    fn record(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError>;
+    /// The reader stands at the end of a partition; `finished` where nothing will ever come.
+    fn at_end(&mut self, at: &TopicPartition, finished: bool);
+    /// Time passes (since the worker's start); returns whether there is something to say without any record.
+    fn tick(&mut self, now: Duration) -> bool;
+    /// Ends the micro-batch: stages what remains, and gives the offsets that it stands for.
+    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<Offset>, StageError>;
+    /// The transaction is committed.
+    fn committed(&mut self);
+}
+
+/// When a micro-batch ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// At the latest (`engine.commit_interval_ms`).
+    pub commit_interval: Duration,
+    /// When the input is drained, but not before this.
+    pub drained_after: Duration,
+    /// When this much is staged.
+    pub bytes_max: usize,
+    /// How many records a poll gives at most.
+    pub poll_records_max: usize,
+}
+
+impl Pace {
+    /// The pace of `engine.commit_interval_ms`.
+    pub fn new(commit_interval: Duration) -> Self {
+        Self { commit_interval, drained_after: commit_interval / 10, bytes_max: 32 << 20, poll_records_max: 4096 }
+    }
+}
+
+/// How long a poll waits when nothing is open: how soon a stop or a tick is seen.
+const IDLE_POLL: Duration = Duration::from_millis(50);
+
+/// One worker: a stage, its log, and what is staged between commits.
+pub struct Worker<S> {
+    stage: S,
+    log: Box<dyn Log>,
+    staged: Staged,
+    transactor: Transactor,
+    pace: Pace,
+    meter: Meter,
+    /// Since when records are taken that are not committed.
+    open_since: Option<Duration>,
+    taken: u64,
+}
+
+impl<S: Stage> Worker<S> {
+    /// A worker of `stage` on `log`.
+    pub fn new(stage: S, log: Box<dyn Log>, staged: Staged, transactor: Transactor, pace: Pace, meter: Meter) -> Self {
+        Self { stage, log, staged, transactor, pace, meter, open_since: None, taken: 0 }
+    }
+
+    /// Works until `stop` is set; then commits what is open and returns.
+    ///
+    /// # Errors
+    /// Where the log or the stage fails for good.
+    pub fn run(mut self, stop: &Arc<AtomicBool>) -> Result<S, StageError> {
+        let start = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            self.step(start.elapsed(), &|| start.elapsed())?;
+        }
+        self.commit(start.elapsed())?;
+        Ok(self.stage)
+    }
+
+    /// One poll and, where it is time, one transaction. `now` is the worker's clock.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn step(&mut self, now: Duration, clock: &dyn Fn() -> Duration) -> Result<(), StageError> {
+        let wait = match self.open_since {
+            None => IDLE_POLL,
+            Some(since) => {
+                let drained = (since + self.pace.drained_after).saturating_sub(now);
+                drained.min((since + self.pace.commit_interval).saturating_sub(now))
+            }
+        };
+        let (stage, staged, mut failed, mut taken) = (&mut self.stage, &mut self.staged, None, 0);
+        let changes = self.log.poll(wait, self.pace.poll_records_max, &mut |record| {
+            taken += 1;
+            if failed.is_none() {
+                failed = stage.record(record, staged).err();
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.meter.polled(taken);
+        self.taken += taken;
+        let now = clock();
+        self.changed(&changes)?;
+        let speaks = self.stage.tick(now);
+        if self.open_since.is_none() && (taken > 0 || speaks) {
+            self.open_since = Some(now);
+        }
+        let Some(since) = self.open_since else { return Ok(()) };
+        let open = now.saturating_sub(since);
+        let drained = taken == 0 && open >= self.pace.drained_after;
+        if drained || open >= self.pace.commit_interval || self.staged.bytes() >= self.pace.bytes_max {
+            self.commit(now)?;
+        }
+        Ok(())
+    }
+
+    fn changed(&mut self, changes: &[Change]) -> Result<(), StageError> {
+        for change in changes {
+            match change {
+                Change::Assigned(partitions) => self.stage.assign(self.log.as_mut(), partitions)?,
+                Change::Revoked(partitions) => {
+                    if self.stage.revoke(self.log.as_mut(), partitions)? {
+                        self.staged.clear();
+                    } else {
+                        partitions.iter().for_each(|at| self.staged.drop_task(at.partition));
+                    }
+                }
+                Change::AtEnd(at) => self.stage.at_end(at, false),
+                Change::Finished(at) => self.stage.at_end(at, true),
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, now: Duration) -> Result<(), StageError> {
+        if self.open_since.take().is_none() {
+            return Ok(());
+        }
+        let offsets = self.stage.finish(&mut self.staged)?;
+        if offsets.is_empty() {
+            self.staged.clear();
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.transactor.transact(self.log.as_mut(), &mut self.staged, &offsets, now)?;
+        self.meter.committed(std::mem::take(&mut self.taken), &self.staged, started.elapsed());
+        self.staged.clear();
+        self.stage.committed();
+        Ok(())
+    }
+}
