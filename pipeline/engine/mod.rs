@@ -7,14 +7,16 @@
 pub mod minimum;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use operators::Fold;
+use operators::{Counters, Fold};
 use schemas::output::{Emit, Output, Record};
 use schemas::packed::{self, PackedError};
 
 use self::minimum::Minimum;
-use crate::encode::Encoders;
+use crate::encode::{Encoders, Heard};
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::Stage as Meter;
 use crate::stage::{Stage, StageError};
@@ -25,6 +27,8 @@ pub struct Engine {
     encoders: Encoders,
     meter: Meter,
     tasks: BTreeMap<i32, Task>,
+    /// How many tasks of this process have committed the end of time.
+    ended: Arc<AtomicUsize>,
 }
 
 struct Task {
@@ -35,17 +39,18 @@ struct Task {
     committed: i64,
     muted: bool,
     minimum: Minimum,
+    ended: bool,
 }
 
 impl Engine {
     /// An engine with no partitions yet.
-    pub fn new(fold: Fold, encoders: Encoders, meter: Meter) -> Self {
-        Self { fold, encoders, meter, tasks: BTreeMap::new() }
+    pub fn new(fold: Fold, encoders: Encoders, meter: Meter, ended: Arc<AtomicUsize>) -> Self {
+        Self { fold, encoders, meter, tasks: BTreeMap::new(), ended }
     }
 
-    /// Users in memory now.
-    pub fn users(&self) -> u64 {
-        self.fold.counters().users
+    /// What has been folded so far.
+    pub fn counters(&self) -> Counters {
+        self.fold.counters()
     }
 
     /// Ends the work on everything pending: views, then encodings of the users touched.
@@ -53,8 +58,8 @@ impl Engine {
         self.fold.end_transaction(staged)?;
         let tasks = &self.tasks;
         let heard = |task: i32| {
-            let task = tasks.get(&task)?;
-            (!task.muted).then(|| task.minimum.in_force())
+            let task = &tasks[&task];
+            Heard { watermark: task.minimum.in_force(), muted: task.muted }
         };
         self.encoders.encode(&self.fold, &heard, staged)?;
         self.fold.release();
@@ -137,7 +142,7 @@ impl Stage for Engine {
             let muted = committed > next;
             self.fold.assign(at.partition);
             self.fold.set_muted(at.partition, muted);
-            let task = Task { at: at.clone(), next, committed, muted, minimum: Minimum::default() };
+            let task = Task { at: at.clone(), next, committed, muted, minimum: Minimum::default(), ended: false };
             self.tasks.insert(at.partition, task);
             positions.push((at.clone(), next));
         }
@@ -149,7 +154,7 @@ impl Stage for Engine {
     fn revoke(&mut self, _: &mut dyn Log, partitions: &[TopicPartition]) -> Result<bool, StageError> {
         for at in partitions {
             if self.tasks.remove(&at.partition).is_some() {
-                self.encoders.forget_task(&self.fold, at.partition);
+                self.encoders.forget(at.partition);
                 self.fold.revoke(at.partition);
             }
         }
@@ -182,7 +187,12 @@ impl Stage for Engine {
     }
 
     fn committed(&mut self) {
-        self.tasks.values_mut().for_each(|task| task.committed = task.committed.max(task.next));
+        for task in self.tasks.values_mut() {
+            task.committed = task.committed.max(task.next);
+            if task.minimum.in_force() == i64::MAX && !std::mem::replace(&mut task.ended, true) {
+                self.ended.fetch_add(1, Ordering::Release);
+            }
+        }
     }
 }
 

@@ -1,0 +1,65 @@
+//! Encode: what the open rooms make of the users that a micro-batch touched. Here Arrow ends and slices begin.
+//!
+//! # Layout
+//! - [`catalogue`]: item vectors from the `items` topic; [`hashed`]: vectors made of the item's id.
+//! - [`items`]: one of the two, as a room sees it.
+//! - [`tables`]: the bounded cache of users' tables.
+//! - [`due`]: who is to be published when (`encodings.min_interval_ms`).
+//! - [`sdim`]: the room SDIM; [`record`]: its output.
+
+pub mod catalogue;
+pub mod due;
+pub mod hashed;
+pub mod items;
+pub mod record;
+pub mod sdim;
+pub mod tables;
+
+use operators::Fold;
+use schemas::output::Emit;
+
+pub use items::ItemSource;
+pub use sdim::{SdimConfig, SdimRoom};
+
+/// How far a task has come, as the rooms need it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Its watermark, in ms.
+    pub watermark: i64,
+    /// It replays: nothing is published.
+    pub muted: bool,
+}
+
+/// The open rooms of one worker.
+#[derive(Default)]
+pub struct Encoders {
+    /// SDIM, where open.
+    pub sdim: Option<SdimRoom>,
+}
+
+impl Encoders {
+    /// Brings the caches of the touched users up to date and publishes their encodings.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn encode(
+        &mut self,
+        fold: &Fold,
+        heard: &dyn Fn(i32) -> Heard,
+        out: &mut dyn Emit,
+    ) -> Result<(), shaders::Error> {
+        self.sdim.as_mut().map_or(Ok(()), |sdim| sdim.encode(fold, heard, out))
+    }
+
+    /// Bytes that publishing `users` encodings will take, about.
+    pub fn bytes(&self, users: usize) -> usize {
+        self.sdim.as_ref().map_or(0, |sdim| sdim.record_bytes() * users)
+    }
+
+    /// Another worker has the users of a task now. What is cached of others goes too: it is rebuilt on demand.
+    pub fn forget(&mut self, task: i32) {
+        if let Some(sdim) = &mut self.sdim {
+            sdim.forget(task);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The worker threads of a process: what each role reads, and how its stage is made.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use operators::{EmitMode, Fold, FoldConfig, Views};
+use schemas::output::Room;
+use schemas::topics::Topics;
+
+use crate::config::{Config, Emit, ItemVectors, Role};
+use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
+use crate::engine::Engine;
+use crate::log::transaction::{Staged, Transactor};
+use crate::log::{Broker, LogError};
+use crate::metrics::Metrics;
+use crate::route::{Router, RouterConfig};
+use crate::stage::{Pace, Stage, StageError, Worker};
+
+/// What all workers of a process share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// N.
+    pub by_user_partitions: u32,
+    /// The views.
+    pub views: Arc<Views>,
+    /// The names of the topics.
+    pub topics: Topics,
+    /// Where kernels run, and what they know; none where no room is open.
+    pub rooms: Option<Rooms>,
+    /// The figures.
+    pub metrics: Metrics,
+    /// How many tasks have committed the end of time.
+    pub ended: Arc<AtomicUsize>,
+}
+
+/// What the open rooms need.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Where kernels run.
+    pub device: shaders::Device,
+    /// The frozen hash matrix of SDIM (48, dim), scale 2^-8.
+    pub hash: Arc<Vec<i16>>,
+    /// Its items.
+    pub items: ItemSource,
+}
+
+/// Why workers cannot start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RoleError {
+    /// The log does not open.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A stage stopped its worker.
+    #[error("worker {worker}: {error}")]
+    Stage {
+        /// The worker's name.
+        worker: String,
+        /// Why.
+        error: StageError,
+    },
+    /// A device failed at start.
+    #[error(transparent)]
+    Device(#[from] shaders::Error),
+    /// A worker panicked: a bug.
+    #[error("worker {0} panicked; this is a bug in the service, please report it with the lines above")]
+    Panicked(String),
+}
+
+/// The running workers.
+pub struct Workers {
+    stop: Arc<AtomicBool>,
+    routers: Vec<Thread<Router>>,
+    engines: Vec<Thread<Engine>>,
+}
+
+struct Thread<S> {
+    name: String,
+    handle: JoinHandle<Result<S, StageError>>,
+}
+
+/// The group of a role.
+pub fn group(config: &Config, role: Role) -> String {
+    let role = match role {
+        Role::Router => "router",
+        Role::Engine => "engine",
+    };
+    format!("{}.{role}", config.app)
+}
+
+impl Workers {
+    /// Opens a log for every worker, then starts them all.
+    ///
+    /// # Errors
+    /// Where a log or a device does not open.
+    pub fn start(shared: &Shared, broker: &dyn Broker, stop: Arc<AtomicBool>) -> Result<Self, RoleError> {
+        let (mut routers, mut engines) = (Vec::new(), Vec::new());
+        for worker in 0..shared.config.engine.workers {
+            for &role in &shared.config.roles {
+                match role {
+                    Role::Router => routers.push(router(shared, broker, worker)?),
+                    Role::Engine => engines.push(engine(shared, broker, worker)?),
+                }
+            }
+        }
+        let routers = routers.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
+        let engines = engines.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
+        Ok(Self { stop, routers, engines })
+    }
+
+    /// Whether a worker has ended, which none does by itself but for an error.
+    pub fn any_ended(&self) -> bool {
+        self.routers.iter().any(|thread| thread.handle.is_finished())
+            || self.engines.iter().any(|thread| thread.handle.is_finished())
+    }
+
+    /// Lets every worker commit what is open and end; gives the stages back.
+    ///
+    /// # Errors
+    /// The first worker's error, where one had to stop.
+    pub fn stop(self) -> Result<(Vec<Router>, Vec<Engine>), RoleError> {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let routers: Vec<_> = self.routers.into_iter().map(join).collect();
+        let engines: Vec<_> = self.engines.into_iter().map(join).collect();
+        let routers = routers.into_iter().collect::<Result<_, _>>()?;
+        Ok((routers, engines.into_iter().collect::<Result<_, _>>()?))
+    }
+}
+
+fn spawn<S: Stage + Send + 'static>(name: String, worker: Worker<S>, stop: &Arc<AtomicBool>) -> Thread<S> {
+    let stop = Arc::clone(stop);
+    let thread = std::thread::Builder::new().name(name.clone());
+    let handle = thread.spawn(move || worker.run(&stop)).expect("the system gives a thread");
+    Thread { name, handle }
+}
+
+fn join<S>(thread: Thread<S>) -> Result<S, RoleError> {
+    let worker = thread.name;
+    match thread.handle.join() {
+        Ok(Ok(stage)) => Ok(stage),
+        Ok(Err(error)) => Err(RoleError::Stage { worker, error }),
+        Err(_) => Err(RoleError::Panicked(worker)),
+    }
+}
+
+fn member(config: &Config, role: Role, worker: usize) -> String {
+    format!("{}.{}.{worker}", group(config, role), config.instance)
+}
+
+fn pace(config: &Config) -> Pace {
+    Pace::new(Duration::from_millis(config.engine.commit_interval_ms))
+}
+
+fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Router>), RoleError> {
+    let Shared { config, topics, .. } = shared;
+    let events = topics.input("events");
+    let partitions = broker.partitions(&events)?.unwrap_or(0);
+    let inputs = [events.clone(), topics.input("items")];
+    let member = member(config, Role::Router, worker);
+    let log = broker.open(&group(config, Role::Router), &member, &inputs)?;
+    let meter = shared.metrics.stage("router");
+    let stage = RouterConfig {
+        columns: config.event_columns(),
+        events: events.into(),
+        events_partitions: partitions,
+        by_user_partitions: shared.by_user_partitions,
+        dim: config.sdim.enabled.then_some(config.sdim.dim),
+        out_of_orderness_ms: config.events.out_of_orderness_ms,
+        idle_timeout: Duration::from_millis(config.events.idle_timeout_ms),
+        max_ahead_ms: config.events.max_ahead_ms,
+        bytes_max: config.events.max_bytes,
+    };
+    let staged = Staged::new(topics);
+    let transactor = Transactor::new(config.instance.clone());
+    let worker = Worker::new(Router::new(stage, meter.clone()), log, staged, transactor, pace(config), meter);
+    Ok((member, worker))
+}
+
+fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Engine>), RoleError> {
+    let Shared { config, topics, .. } = shared;
+    let member = member(config, Role::Engine, worker);
+    let log = broker.open(&group(config, Role::Engine), &member, &[topics.by_user()])?;
+    let meter = shared.metrics.stage("engine");
+    let fold = FoldConfig {
+        columns: config.event_columns(),
+        dedupe_ids: config.events.dedupe_ids,
+        history_max_events: config.history.max_events,
+        batch_rows: config.engine.batch_rows,
+        emit: match config.views.emit {
+            Emit::Batch => EmitMode::Batch,
+            Emit::Event => EmitMode::Event,
+        },
+        item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
+    };
+    let fold = Fold::new(Arc::clone(&shared.views), fold);
+    let stage = Engine::new(fold, encoders(shared)?, meter.clone(), Arc::clone(&shared.ended));
+    let staged = Staged::new(topics);
+    let transactor = Transactor::new(config.instance.clone());
+    Ok((member, Worker::new(stage, log, staged, transactor, pace(config), meter)))
+}
+
+fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
+    let Some(rooms) = &shared.rooms else { return Ok(Encoders::default()) };
+    let settings = &shared.config.sdim;
+    let config = SdimConfig {
+        dim: settings.dim,
+        tables: settings.tables,
+        min_interval_ms: shared.config.encodings.min_interval_ms as i64,
+    };
+    let sdim = SdimRoom::new(config, &rooms.device, &rooms.hash, rooms.items.clone())?;
+    Ok(Encoders { sdim: Some(sdim) })
+}
+
+/// The rooms that the settings open.
+pub fn rooms(config: &Config) -> Vec<Room> {
+    config.sdim.enabled.then_some(Room::Sdim).into_iter().collect()
+}
+
+/// Whether items are read from the topic.
+pub fn reads_items(config: &Config) -> bool {
+    config.sdim.enabled && config.sdim.items == ItemVectors::Topic
+}
