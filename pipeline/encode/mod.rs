@@ -4,11 +4,13 @@
 //! - [`catalogue`]: item vectors from the `items` topic; [`hashed`]: vectors made of the item's id.
 //! - [`items`]: one of the two, as a room sees it.
 //! - [`tables`]: the bounded cache of users' tables.
+//! - [`follow`]: the reader of the topic.
 //! - [`due`]: who is to be published when (`encodings.min_interval_ms`).
 //! - [`sdim`]: the room SDIM; [`record`]: its output.
 
 pub mod catalogue;
 pub mod due;
+pub mod follow;
 pub mod hashed;
 pub mod items;
 pub mod record;

@@ -1,0 +1,229 @@
+//! The service: everything a process prepares before its workers start, and `serve` over Kafka.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use operators::{ViewError, Views};
+use schemas::topics::Topics;
+use shaders::sdim::{Sdim, hash_matrix};
+
+use crate::config::{Config, ConfigError, Device};
+use crate::encode::ItemSource;
+use crate::encode::catalogue::Catalogue;
+use crate::encode::follow::{FollowError, Follower};
+use crate::log::{Broker, LogError};
+use crate::metrics::Metrics;
+use crate::model::{self, Model, ModelError, Tensor};
+use crate::roles::{self, RoleError, Rooms, Shared, Workers};
+
+/// Why the service does not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The settings name something that cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A view is refused.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A topic is missing or not as it must be.
+    #[error("{0}; `wellspring topics create` makes what is missing, `wellspring topics check` shows what differs")]
+    Topic(String),
+    /// A device failed.
+    #[error(transparent)]
+    Device(#[from] shaders::Error),
+    /// The models topic cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model that is published does not fit the settings.
+    #[error("{0}")]
+    Misfit(String),
+    /// Items cannot be read.
+    #[error("topic items: {0}")]
+    Items(#[from] FollowError),
+    /// A worker had to stop.
+    #[error(transparent)]
+    Role(#[from] RoleError),
+}
+
+impl ServiceError {
+    /// Whether the user asked for what cannot be, rather than something failing.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::View(_))
+    }
+}
+
+/// The views of the settings; none where no file is named.
+///
+/// # Errors
+/// Where the file cannot be read or a view is refused.
+pub fn views(config: &Config) -> Result<Views, ServiceError> {
+    let sql = config.views_sql()?.unwrap_or_default();
+    Ok(Views::compile(&sql, &config.event_columns())?)
+}
+
+/// The names of the topics of the settings.
+pub fn topics(config: &Config, views: &Views) -> Topics {
+    Topics::new(&config.app, &config.topics.prefix, views.names())
+}
+
+/// The kernels' device of the settings.
+///
+/// # Errors
+/// Where it is not there.
+pub fn device(config: &Config) -> Result<shaders::Device, shaders::Error> {
+    shaders::Device::open(match config.device {
+        Device::Auto => shaders::Choice::Auto,
+        Device::Cpu => shaders::Choice::Cpu,
+        Device::Gpu => shaders::Choice::Gpu,
+    })
+}
+
+/// Everything that the workers share; the model of each open room is read, or published where there is none.
+///
+/// # Errors
+/// Where a device or a model cannot be had.
+pub fn prepare(
+    config: Config,
+    views: Views,
+    by_user_partitions: u32,
+    broker: &dyn Broker,
+    metrics: Metrics,
+) -> Result<Shared, ServiceError> {
+    let topics = topics(&config, &views);
+    let rooms = if config.sdim.enabled { Some(rooms(&config, &topics, broker)?) } else { None };
+    Ok(Shared {
+        config: Arc::new(config),
+        by_user_partitions,
+        views: Arc::new(views),
+        topics,
+        rooms,
+        metrics,
+        ended: Arc::new(AtomicUsize::new(0)),
+    })
+}
+
+fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms, ServiceError> {
+    let dim = config.sdim.dim;
+    let published = model::read(broker, &topics.models(), "sdim")?;
+    let model = match published {
+        Some(model) => model,
+        None => {
+            let model = sdim_model(dim);
+            let member = format!("{}.models.{}", config.app, config.instance);
+            model::publish(broker, &topics.models(), &member, &model)?;
+            model
+        }
+    };
+    let items = if roles::reads_items(config) {
+        ItemSource::Topic(Arc::new(Catalogue::new(dim)))
+    } else {
+        ItemSource::Hashed
+    };
+    let hash = hash_of(&model, dim, &topics.models())?;
+    Ok(Rooms { device: device(config)?, hash: Arc::new(hash), items })
+}
+
+/// Version 1 of model `sdim`: the frozen hash matrix, its values multiples of 2^-8.
+pub fn sdim_model(dim: usize) -> Model {
+    let values: Vec<f32> = hash_matrix(dim).into_iter().map(|x| f32::from(x) / 256.0).collect();
+    let shape = vec![values.len() / dim, dim];
+    Model { name: "sdim".into(), version: 1, tensors: vec![Tensor { name: "hash".into(), shape, values }] }
+}
+
+fn hash_of(model: &Model, dim: usize, topic: &str) -> Result<Vec<i16>, ServiceError> {
+    let hash = model.tensors.iter().find(|tensor| tensor.name == "hash");
+    match hash {
+        Some(hash) if hash.shape.last() == Some(&dim) => {
+            Ok(hash.values.iter().map(|x| (x * 256.0).round() as i16).collect())
+        }
+        _ => Err(ServiceError::Misfit(format!(
+            "model sdim on topic {topic} was made for item vectors of length {:?}, sdim.dim is {dim}: set sdim.dim to \
+             that length, or start over under another `app`",
+            hash.and_then(|hash| hash.shape.last()).copied().unwrap_or(0)
+        ))),
+    }
+}
+
+/// Reads the items to their present end; gives the follower that goes on, where the settings want items at all.
+///
+/// # Errors
+/// Where the log or the device fails.
+pub fn read_items(
+    shared: &Shared,
+    broker: &dyn Broker,
+    stop: &AtomicBool,
+) -> Result<Option<Follower>, ServiceError> {
+    let Some(Rooms { device, hash, items: ItemSource::Topic(catalogue) }) = &shared.rooms else { return Ok(None) };
+    let dim = shared.config.sdim.dim;
+    let kernels = Sdim::new(device, shaders::sdim::Config { dim, slots: 1 }, hash)?;
+    let reader = broker.reader(&[shared.topics.input("items")])?;
+    let mut follower = Follower::new(reader, kernels, Arc::clone(catalogue), dim);
+    follower.catch_up(stop)?;
+    Ok(Some(follower))
+}
+
+/// Checks that every topic is there, and that `by-user` has the N that the settings say.
+///
+/// # Errors
+/// Where one is missing or has another N.
+pub fn check_topics(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<(), ServiceError> {
+    let by_user = topics.by_user();
+    let inputs = ["events", "items"].map(|name| topics.input(name));
+    let outputs = topics.outputs(&roles::rooms(config)).into_iter().map(|output| topics.name(output));
+    for topic in inputs.into_iter().chain([by_user.clone(), topics.models()]).chain(outputs) {
+        let found = broker.partitions(&topic)?;
+        let expected = (topic == by_user).then(|| config.partitions_kafka() as i32);
+        match found {
+            None => return Err(ServiceError::Topic(format!("topic {topic} does not exist"))),
+            Some(found) if expected.is_some_and(|expected| expected != found) => {
+                return Err(ServiceError::Topic(format!(
+                    "topic {topic} has {found} partitions, the settings say {} (`partitions`); their number is fixed \
+                     for an app's life",
+                    config.partitions_kafka()
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Runs the service over `broker` until `stop` is set or a worker has to stop.
+///
+/// # Errors
+/// Where it cannot start, or a worker had to stop.
+pub fn serve(
+    config: Config,
+    broker: &dyn Broker,
+    metrics: Metrics,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), ServiceError> {
+    let views = views(&config)?;
+    check_topics(&config, &topics(&config, &views), broker)?;
+    let partitions = config.partitions_kafka();
+    let shared = prepare(config, views, partitions, broker, metrics)?;
+    let follower = read_items(&shared, broker, stop)?;
+    let ending = Arc::new(AtomicBool::new(false));
+    let following = follower.map(|follower| follower.follow(Arc::clone(&ending)));
+    let workers = Workers::start(&shared, broker, Arc::clone(&ending))?;
+    shared.metrics.set_ready(true);
+    tracing::info!(app = shared.config.app, instance = shared.config.instance, "running");
+    while !stop.load(Ordering::Relaxed) && !workers.any_ended() && !ended(&following) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    shared.metrics.set_ready(false);
+    tracing::info!("stopping: the open transactions are committed");
+    let stopped = workers.stop();
+    let followed = following.map_or(Ok(Ok(())), JoinHandle::join);
+    stopped?;
+    Ok(followed.map_err(|_| RoleError::Panicked("items".into()))??)
+}
+
+fn ended<T>(thread: &Option<JoinHandle<T>>) -> bool {
+    thread.as_ref().is_some_and(JoinHandle::is_finished)
+}
