@@ -53,6 +53,15 @@ pub struct RouterConfig {
     pub bytes_max: usize,
 }
 
+/// What a router has read so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records of all inputs.
+    pub records: u64,
+    /// Those that were dead letters.
+    pub dead_letters: u64,
+}
+
 /// The router: the stage that reads `events` and `items` and writes `by-user` and `dead-letters`.
 pub struct Router {
     config: RouterConfig,
@@ -64,6 +73,7 @@ pub struct Router {
     told_at: Duration,
     now: Duration,
     packed: Vec<u8>,
+    counters: Counters,
 }
 
 struct Destination {
@@ -76,8 +86,22 @@ impl Router {
     pub fn new(config: RouterConfig, meter: Meter) -> Self {
         let destination = |_| Destination { rows: Rows::new(&config.columns), told: Told::default() };
         let destinations = (0..config.by_user_partitions).map(destination).collect();
-        let (sources, now) = (BTreeMap::new(), Duration::ZERO);
-        Self { config, meter, sources, destinations, announce: false, told_at: now, now, packed: Vec::new() }
+        Self {
+            config,
+            meter,
+            sources: BTreeMap::new(),
+            destinations,
+            announce: false,
+            told_at: Duration::ZERO,
+            now: Duration::ZERO,
+            packed: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What has been read so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     fn event(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), DecodeError> {
@@ -151,6 +175,7 @@ impl Router {
         let (key, value) = (record.key, Some(record.value.unwrap_or_default()));
         let partition = record.partition;
         staged.emit(TASK, Record { output: Output::DeadLetter, partition, key, value, headers: &headers });
+        self.counters.dead_letters += 1;
         self.meter.dead_letter();
     }
 }
@@ -199,6 +224,7 @@ impl Stage for Router {
         let Some((source, next)) = self.sources.get_mut(&at(record)) else { return Ok(()) };
         *next = record.offset + 1;
         source.read();
+        self.counters.records += 1;
         let routed = match *record.topic == self.config.events {
             true => self.event(record, staged),
             false if record.value.is_none() => Ok(()),

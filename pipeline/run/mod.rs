@@ -1,0 +1,256 @@
+//! `run`: every role in this process over the embedded log, from inputs that end to files.
+//!
+//! # Layout
+//! - [`collector`]: outputs to files.
+
+pub mod collector;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use schemas::output::Output;
+use schemas::topics::Topics;
+use serde::Serialize;
+
+use self::collector::Collector;
+use crate::config::{Config, Role};
+use crate::encode::follow::Follower;
+use crate::log::embedded::{Embedded, EmbeddedSettings};
+use crate::log::{Broker, LogError, TopicSpec};
+use crate::metrics::Metrics;
+use crate::roles::{self, RoleError, Shared, Workers};
+use crate::service::{self, ServiceError};
+use crate::{engine::Engine, model, route::Router};
+
+/// Items between two reads of the catalogue: the items topic holds no more than it can.
+const ITEMS_BETWEEN_READS: u64 = 4096;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The service did not start or had to stop.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// An input cannot be read.
+    #[error("{0}")]
+    Input(String),
+    /// An output cannot be written.
+    #[error("writing {path}: {error}; is there room, and may it be written to?")]
+    Output {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It was stopped before its inputs were over.
+    #[error("stopped before the inputs were over; the outputs hold what was done by then")]
+    Stopped,
+}
+
+impl RunError {
+    /// An output that cannot be written.
+    pub fn output(path: &Path, error: std::io::Error) -> Self {
+        Self::Output { path: path.into(), error }
+    }
+}
+
+impl From<LogError> for RunError {
+    fn from(error: LogError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<RoleError> for RunError {
+    fn from(error: RoleError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+/// Takes one input record: topic, partition, value; says whether more is wanted.
+pub type Append<'a> = dyn FnMut(&str, i32, &[u8]) -> Result<(), RunError> + 'a;
+
+/// Input records in the order in which they are to be taken; those of `items` come first.
+pub trait Feed: Send {
+    /// How many partitions (sources) an input topic has; 0 where it has none.
+    fn partitions(&self, topic: &str) -> i32;
+    /// Gives all records to `append`.
+    ///
+    /// # Errors
+    /// Where a source cannot be read, or what `append` says.
+    fn feed(&mut self, append: &mut Append<'_>) -> Result<(), RunError>;
+}
+
+/// What a run did, as it prints it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Summary {
+    /// Records of all inputs.
+    pub records_in: u64,
+    pub dead_letters: u64,
+    /// In rows.
+    pub late: u64,
+    /// In rows.
+    pub duplicates: u64,
+    pub users: u64,
+    pub seconds: f64,
+    /// Records by topic.
+    pub outputs: BTreeMap<String, u64>,
+}
+
+/// Runs `feed` to its end and writes the outputs below `output`. `stop` ends it early.
+///
+/// # Errors
+/// Where something cannot be read, written or done; the message says what.
+pub fn run(
+    config: Config,
+    feed: &mut dyn Feed,
+    output: &Path,
+    metrics: Metrics,
+    stop: &Arc<AtomicBool>,
+) -> Result<Summary, RunError> {
+    let started = Instant::now();
+    let views = service::views(&config)?;
+    let topics = service::topics(&config, &views);
+    let broker = Embedded::new(EmbeddedSettings::default());
+    broker.create(&specs(&config, &topics, feed))?;
+    let partitions = config.partitions_embedded();
+    let shared = service::prepare(config, views, partitions, &broker, metrics)?;
+    let names = output_names(&shared);
+    let reader = broker.records(&names)?;
+    let collector = Collector::new(reader, output, &names, &topics.name(Output::DeadLetter))?;
+    let collected = Arc::new(AtomicBool::new(false));
+    let collecting = {
+        let collected = Arc::clone(&collected);
+        std::thread::spawn(move || collector.run(&collected))
+    };
+    let workers = Workers::start(&shared, &broker, Arc::new(AtomicBool::new(false)))?;
+    shared.metrics.set_ready(true);
+    let fed = std::thread::scope(|scope| {
+        let feeding = scope.spawn(|| feed_all(&shared, &broker, feed, stop));
+        while !feeding.is_finished() || !ended(&shared) {
+            if workers.any_ended() || (feeding.is_finished() && stop.load(Ordering::Relaxed)) {
+                broker.stop();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        feeding.join().unwrap_or_else(|_| Err(RoleError::Panicked("feed".into()).into()))
+    });
+    if fed.is_ok() && !stop.load(Ordering::Relaxed) && !workers.any_ended() {
+        drain_items(&shared, &broker)?;
+    }
+    let stages = workers.stop();
+    collected.store(true, Ordering::Release);
+    let outputs = collecting.join().map_err(|_| RoleError::Panicked("collector".into()))?;
+    let (routers, engines) = stages?;
+    fed?;
+    save_models(&shared, &broker, output)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(RunError::Stopped);
+    }
+    Ok(summary(&routers, &engines, outputs?, started.elapsed()))
+}
+
+/// Whether every task has committed the end of time: nothing can follow it.
+fn ended(shared: &Shared) -> bool {
+    shared.ended.load(Ordering::Acquire) == shared.by_user_partitions as usize
+}
+
+/// The router commits the items' dead letters too before it is stopped.
+fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
+    let group = roles::group(&shared.config, Role::Router);
+    while !broker.wait_drained(&group, &shared.topics.input("items"), Duration::from_millis(100))? {}
+    Ok(())
+}
+
+fn feed_all(
+    shared: &Shared,
+    broker: &Embedded,
+    feed: &mut dyn Feed,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), RunError> {
+    let inputs = ["items", "events"].map(|name| (shared.topics.input(name), feed.partitions(name).max(1)));
+    let [(items, items_partitions), (events, events_partitions)] = inputs;
+    let mut follower = service::read_items(shared, broker, stop)?;
+    let (mut reading_items, mut count) = (true, 0_u64);
+    feed.feed(&mut |topic, partition, value| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(RunError::Stopped);
+        }
+        if topic == "items" {
+            count += 1;
+            broker.append(&items, partition, None, None, Some(value))?;
+            if count.is_multiple_of(ITEMS_BETWEEN_READS) {
+                catch_up(&mut follower, stop)?;
+            }
+            return Ok(());
+        }
+        if std::mem::take(&mut reading_items) {
+            catch_up(&mut follower, stop)?;
+        }
+        broker.append(&events, partition, None, None, Some(value))?;
+        Ok(())
+    })?;
+    catch_up(&mut follower, stop)?;
+    for (topic, partitions) in [(&items, items_partitions), (&events, events_partitions)] {
+        for partition in 0..partitions {
+            broker.seal(topic, partition)?;
+        }
+    }
+    Ok(())
+}
+
+fn catch_up(follower: &mut Option<Follower>, stop: &AtomicBool) -> Result<(), RunError> {
+    match follower {
+        Some(follower) => Ok(follower.catch_up(stop).map_err(ServiceError::from)?),
+        None => Ok(()),
+    }
+}
+
+fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
+    let spec = |name: String, partitions: i32| TopicSpec { name, partitions, settings: Vec::new() };
+    let inputs = ["items", "events"].map(|name| (name, feed.partitions(name).max(1)));
+    let sources = inputs.iter().map(|&(_, partitions)| partitions).max().unwrap_or(1);
+    let n = config.partitions_embedded() as i32;
+    let mut specs: Vec<_> = inputs.iter().map(|&(name, partitions)| spec(topics.input(name), partitions)).collect();
+    specs.push(spec(topics.by_user(), n));
+    specs.push(spec(topics.models(), 1));
+    specs.extend(topics.outputs(&roles::rooms(config)).into_iter().map(|output| match output {
+        Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
+        _ => spec(topics.name(output), n),
+    }));
+    specs
+}
+
+fn output_names(shared: &Shared) -> Vec<String> {
+    let outputs = shared.topics.outputs(&roles::rooms(&shared.config));
+    outputs.into_iter().map(|output| shared.topics.name(output)).collect()
+}
+
+fn save_models(shared: &Shared, broker: &Embedded, output: &Path) -> Result<(), RunError> {
+    for room in roles::rooms(&shared.config) {
+        let model = model::read(broker, &shared.topics.models(), room.name()).map_err(ServiceError::from)?;
+        if let Some(model) = model {
+            model::save(&model, &output.join("models")).map_err(ServiceError::from)?;
+        }
+    }
+    Ok(())
+}
+
+fn summary(routers: &[Router], engines: &[Engine], outputs: BTreeMap<String, u64>, took: Duration) -> Summary {
+    let mut summary = Summary { outputs, seconds: took.as_secs_f64(), ..Summary::default() };
+    for router in routers {
+        summary.records_in += router.counters().records;
+        summary.dead_letters += router.counters().dead_letters;
+    }
+    for counters in engines.iter().map(Engine::counters) {
+        summary.dead_letters += counters.dead_letters;
+        summary.late += counters.late;
+        summary.duplicates += counters.duplicates;
+        summary.users += counters.users;
+    }
+    summary
+}
