@@ -1,0 +1,232 @@
+//! The CPU backend: the twins of the three kernels, and the tables they work on.
+//!
+//! Inner loops are plain Rust that the compiler vectorizes; each is compiled a second time for AVX2 and chosen at run
+//! time. Users are independent, so large batches are spread over threads by user; results do not depend on it.
+
+use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use rayon::prelude::*;
+
+use super::Shape;
+use super::batch::{Batch, Change};
+use crate::Error;
+
+/// Fewer items, changes or tables than this stay on the calling thread: below it, waking others costs more.
+const PARALLEL_MIN: usize = 64;
+
+/// Every slot's table and counts.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// (slots, groups, buckets, dim)
+    sums: Vec<i32>,
+    /// (slots, groups, buckets)
+    counts: Vec<u32>,
+}
+
+/// One user's share of a batch: his table, and where his changes are.
+struct Job<'t> {
+    user: usize,
+    sums: &'t mut [i32],
+    counts: &'t mut [u32],
+}
+
+impl Tables {
+    /// Empty tables. Memory is taken page by page as slots are first used.
+    pub fn new(shape: &Shape) -> Result<Tables, Error> {
+        let rows = shape.slots * shape.rows();
+        let bytes = (rows as u64).saturating_mul(shape.dim as u64 * 4);
+        let limit = isize::MAX as u64;
+        if bytes > limit {
+            let remedy = "hold fewer users' tables";
+            return Err(Error::Limit { what: "bytes of user tables", needed: bytes, limit, remedy });
+        }
+        Ok(Tables { sums: vec![0; rows * shape.dim], counts: vec![0; rows] })
+    }
+
+    /// Slot `slot`'s table (groups, buckets, dim) and counts (groups, buckets).
+    pub fn slot(&self, shape: &Shape, slot: usize) -> (&[i32], &[u32]) {
+        let rows = shape.rows();
+        let cells = rows * shape.dim;
+        (&self.sums[slot * cells..][..cells], &self.counts[slot * rows..][..rows])
+    }
+
+    /// Overwrites slot `slot`.
+    #[cfg(test)]
+    pub fn load(&mut self, slot: usize, sums: &[i32], counts: &[u32]) {
+        self.sums[slot * sums.len()..][..sums.len()].copy_from_slice(sums);
+        self.counts[slot * counts.len()..][..counts.len()].copy_from_slice(counts);
+    }
+
+    /// Folds `batch` and writes the published tables (published, groups, buckets, dim) as f16 bits.
+    pub fn encode(&mut self, shape: &Shape, batch: &Batch<'_>, tables: &mut [u16]) {
+        if batch.changes.len() < PARALLEL_MIN || batch.slots.len() < 2 {
+            let (rows, cells) = (shape.rows(), shape.rows() * shape.dim);
+            for (user, &slot) in batch.slots.iter().enumerate() {
+                let sums = &mut self.sums[slot as usize * cells..][..cells];
+                let counts = &mut self.counts[slot as usize * rows..][..rows];
+                run(shape, batch, &mut Job { user, sums, counts });
+            }
+        } else {
+            self.jobs(shape, batch.slots).par_iter_mut().for_each(|job| run(shape, batch, job));
+        }
+        let publish = |(table, &user): (&mut [u16], &u32)| {
+            let (sums, counts) = self.slot(shape, batch.slots[user as usize] as usize);
+            normalize(shape.dim, sums, counts, table);
+        };
+        let cells = shape.rows() * shape.dim;
+        if batch.publish.len() < PARALLEL_MIN {
+            tables.chunks_mut(cells).zip(batch.publish).for_each(publish);
+        } else {
+            tables.par_chunks_mut(cells).zip(batch.publish).for_each(publish);
+        }
+    }
+
+    /// Disjoint tables of `slots`, by walking them in the order of memory.
+    fn jobs(&mut self, shape: &Shape, slots: &[u32]) -> Vec<Job<'_>> {
+        let (rows, cells) = (shape.rows(), shape.rows() * shape.dim);
+        let mut order: Vec<(usize, usize)> =
+            slots.iter().enumerate().map(|(user, &slot)| (slot as usize, user)).collect();
+        order.sort_unstable();
+        let (mut sums, mut counts, mut next) = (&mut self.sums[..], &mut self.counts[..], 0);
+        let mut jobs = Vec::with_capacity(order.len());
+        for (slot, user) in order {
+            let (own_sums, later_sums) = sums[(slot - next) * cells..].split_at_mut(cells);
+            let (own_counts, later_counts) = counts[(slot - next) * rows..].split_at_mut(rows);
+            jobs.push(Job { user, sums: own_sums, counts: own_counts });
+            (sums, counts, next) = (later_sums, later_counts, slot + 1);
+        }
+        jobs
+    }
+}
+
+fn run(shape: &Shape, batch: &Batch<'_>, job: &mut Job<'_>) {
+    if batch.fresh[job.user] {
+        job.sums.fill(0);
+        job.counts.fill(0);
+    }
+    bucket_fold(shape, batch, batch.changes_of(job.user), job.sums, job.counts);
+    if cfg!(any(test, debug_assertions)) {
+        let empty = |count: &u32, row: &[i32]| *count > 0 || row.iter().all(|&sum| sum == 0);
+        let rows = job.counts.iter().zip(job.sums.chunks(shape.dim));
+        assert!(rows.into_iter().all(|(count, row)| empty(count, row)), "a row without items must be zero");
+    }
+}
+
+/// Signatures of `vectors` (items, dim) under `hash` (bits, dim), one per item.
+pub(super) fn simhash(shape: &Shape, hash: &[i16], vectors: &[i16], signatures: &mut [u64]) {
+    let items = vectors.chunks_exact(shape.dim);
+    if signatures.len() < PARALLEL_MIN {
+        items.zip(signatures).for_each(|(vector, signature)| *signature = signature_of(hash, vector));
+    } else {
+        let items = vectors.par_chunks_exact(shape.dim);
+        items.zip(signatures).for_each(|(vector, signature)| *signature = signature_of(hash, vector));
+    }
+}
+
+/// Compiles the body of a function for AVX2 too, and calls the one that the machine can run.
+macro_rules! vectorized {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        $visibility fn $name($($argument: $kind),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($argument: $kind),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn body_avx2($($argument: $kind),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                #[expect(unsafe_code, reason = "the feature was just detected")]
+                return unsafe { body_avx2($($argument),*) };
+            }
+            body($($argument),*)
+        }
+    };
+}
+
+vectorized! {
+    /// Bit k = 1 where the k-th hyperplane . vector > 0.
+    fn signature_of(hash: &[i16], vector: &[i16]) -> u64 {
+        let mut signature = 0;
+        for (bit, plane) in hash.chunks_exact(vector.len()).enumerate() {
+            let products = plane.iter().zip(vector).map(|(&r, &x)| i32::from(r) * i32::from(x));
+            let z = products.fold(0, i32::wrapping_add);
+            signature |= u64::from(z > 0) << bit;
+        }
+        signature
+    }
+}
+
+vectorized! {
+    /// Folds `changes` into one user's table (groups, buckets, dim) and counts (groups, buckets).
+    fn bucket_fold(shape: &Shape, batch: &Batch<'_>, changes: &[Change], sums: &mut [i32], counts: &mut [u32]) {
+        for change in changes {
+            let vector = batch.vectors[change.item as usize];
+            let mut signature = batch.signatures[change.item as usize];
+            for group in 0..shape.groups() {
+                let bucket = signature as usize & (shape.buckets() - 1);
+                signature >>= shape.group_bits;
+                let row = group * shape.buckets() + bucket;
+                counts[row] = counts[row].wrapping_add_signed(change.sign);
+                let sums = &mut sums[row * shape.dim..][..shape.dim];
+                if change.sign > 0 {
+                    sums.iter_mut().zip(vector).for_each(|(sum, &x)| *sum = sum.wrapping_add(i32::from(x)));
+                } else {
+                    sums.iter_mut().zip(vector).for_each(|(sum, &x)| *sum = sum.wrapping_sub(i32::from(x)));
+                }
+            }
+        }
+    }
+}
+
+/// Scales the rows of one table (rows, dim) to length 1, as f16 bits; rows without items are zero.
+pub(super) fn normalize(dim: usize, sums: &[i32], counts: &[u32], table: &mut [u16]) {
+    let mut fractions = vec![0.0; dim];
+    for ((sums, &count), row) in sums.chunks_exact(dim).zip(counts).zip(table.chunks_exact_mut(dim)) {
+        let square = if count == 0 { 0 } else { sum_of_squares(sums) };
+        if square == 0 {
+            row.fill(0);
+            continue;
+        }
+        let shift = square.leading_zeros() & 62;
+        let root = square_root(square << shift);
+        let inverse = (i64::MAX as u64 / root) as u32;
+        scale(sums, shift / 2, inverse, &mut fractions);
+        let row: &mut [f16] = row.reinterpret_cast_mut();
+        row.convert_from_f32_slice(&fractions);
+    }
+}
+
+vectorized! {
+    fn sum_of_squares(sums: &[i32]) -> u64 {
+        let square = |sum: &i32| u64::from(sum.unsigned_abs()) * u64::from(sum.unsigned_abs());
+        sums.iter().map(square).fold(0, u64::wrapping_add)
+    }
+}
+
+/// The largest root with root * root <= square, for square >= 2^62. The float's error is below one unit of the root.
+fn square_root(square: u64) -> u64 {
+    let root = ((square as f64).sqrt() as u64).min(u64::from(u32::MAX));
+    if root * root > square {
+        root - 1
+    } else if root < u64::from(u32::MAX) && (root + 1) * (root + 1) <= square {
+        root + 1
+    } else {
+        root
+    }
+}
+
+vectorized! {
+    /// sum -> sum * 2^half_shift * inverse * 2^-63, rounded to a multiple of 2^-24: exact in f32.
+    fn scale(sums: &[i32], half_shift: u32, inverse: u32, fractions: &mut [f32]) {
+        for (fraction, &sum) in fractions.iter_mut().zip(sums) {
+            let magnitude = sum.unsigned_abs() << half_shift;
+            let product = (u64::from(magnitude) * u64::from(inverse)) >> 32;
+            let units = (product as u32 + 64) >> 7;
+            *fraction = (units as i32 as f32 * (1.0 / 16_777_216.0)).copysign(sum as f32);
+        }
+    }
+}
