@@ -37,9 +37,10 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// A builder with room for as much as `like` took.
-    pub(super) fn sized_like(like: &Chunk) -> Self {
-        Self { bytes: Vec::with_capacity(like.bytes.len()), spans: Vec::with_capacity(like.spans.len()) }
+    /// Takes what is there, and makes room for as much again.
+    pub(super) fn take(&mut self) -> Self {
+        let (bytes, spans) = (self.bytes.len(), self.spans.len());
+        std::mem::replace(self, Self { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(spans) })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -224,7 +224,7 @@ impl EmbeddedLog {
             for (partition, records) in
                 buffers.partitions.iter_mut().enumerate().filter(|(_, staged)| !staged.is_empty())
             {
-                state.push(&self.name, self.epoch, (buffers.topic, partition as i32), std::mem::take(records))?;
+                state.push(&self.name, self.epoch, (buffers.topic, partition as i32), records.take())?;
             }
         }
         Ok(())
@@ -369,7 +369,7 @@ impl Log for EmbeddedLog {
             let Some(staged) = staged else { return refused(format!("no such partition: the topic has {count}")) };
             staged.push(None, record.key, record.value, record.headers);
             if staged.size() >= CHUNK_BYTES {
-                let full = std::mem::take(staged);
+                let full = staged.take();
                 log.shared.lock().push(&log.name, log.epoch, (topic, record.partition), full)?;
             }
             Ok(())

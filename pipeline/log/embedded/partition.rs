@@ -86,8 +86,7 @@ impl Partition {
             return;
         }
         let base = self.end - self.tail.len() as i64;
-        let chunk = std::mem::take(&mut self.tail).close(base);
-        self.tail = Builder::sized_like(&chunk);
+        let chunk = self.tail.take().close(base);
         self.dirty += chunk.size();
         self.content_end = self.end;
         self.slots.push_back(Slot { end: self.end, chunk: Arc::new(chunk) });
