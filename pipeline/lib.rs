@@ -1,1 +1,3 @@
 //! Wellspring
+
+pub mod log;
