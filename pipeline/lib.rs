@@ -1,1 +1,3 @@
-//! Wellspring
+//! Wellspring: the service between Kafka topics.
+
+pub mod config;
