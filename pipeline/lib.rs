@@ -1,3 +1,30 @@
-//! Wellspring
+//! Wellspring: one process between Kafka topics that keeps, for every user, an up-to-the-event picture, exactly once.
+//!
+//! ```text
+//! events, items ─► decode ─► route ─► by-user ─► engine: fold ─► encode ─► features.<view>, encodings.<name>, late
+//!                    └─► dead-letters            (operators)    (shaders)
+//! ```
+//!
+//! # Layout, in the order of an event's path
+//! - [`source`]: inputs of `run` and `replay`: files, and SQL over files.
+//! - [`log`]: Kafka, or a log in this process with the same meaning; one micro-batch is one transaction of it.
+//! - [`stage`]: the loop of a worker: poll, fold, commit.
+//! - [`decode`]: bytes to events and items, or dead letters.
+//! - [`route`]: events to rows of the users they concern, packed by destination.
+//! - [`engine`]: rows to views and encodings, one task a partition.
+//! - [`encode`]: what the rooms make of the users touched.
+//! - [`model`]: model versions on their topic.
+//! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
+//! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 
+pub mod config;
+pub mod decode;
+pub mod encode;
+pub mod engine;
 pub mod log;
+pub mod model;
+pub mod roles;
+pub mod route;
+pub mod run;
+pub mod service;
+pub mod stage;

@@ -1,1 +1,4 @@
-//! tests
+//! The service as its users meet it.
+
+/// Settings: three places, one meaning.
+mod config;

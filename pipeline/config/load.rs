@@ -1,0 +1,116 @@
+//! The layers merged into a [`Config`], with the checks that need more than one setting.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schemas::event::{ColumnType, EventColumns};
+use serde_json::{Map, Value};
+
+use super::error::ConfigError;
+use super::layers::{self, Leaf};
+use super::settings::Kind;
+use super::{Config, properties};
+
+/// The settings of `file` (where given), then of this process's environment, then of `sets` (`KEY=VALUE`).
+///
+/// # Errors
+/// Where a setting is unknown, has a wrong value, or does not go with another.
+pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
+    // A variable that is not Unicode cannot be a setting's; its name is compared as far as it is.
+    let variables = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+    load_from(file, variables, sets)
+}
+
+/// [`load`] with the environment given.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    sets: &[String],
+) -> Result<Config, ConfigError> {
+    let mut leaves = Vec::new();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| ConfigError::ConfigFile { path: path.into(), error })?;
+        leaves.extend(layers::file(path, &text)?);
+    }
+    leaves.extend(layers::environment(environment)?);
+    leaves.extend(layers::sets(sets)?);
+    build(leaves)
+}
+
+/// The later of two values of one setting counts; names below a table add up.
+fn build(leaves: Vec<Leaf>) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    let mut tree = serde_json::to_value(&config).expect("settings have text keys only");
+    let mut origins = BTreeMap::new();
+    for Leaf { setting, name, value, origin } in leaves {
+        match setting.kind {
+            Kind::Properties => {
+                let text = value.as_str().expect("properties are checked to be text").to_string();
+                config.kafka.properties.insert(name.clone(), text);
+                origins.insert(name, origin);
+            }
+            Kind::Columns => {
+                let kind = serde_json::from_value(value).expect("types of columns are checked");
+                declare(&mut config.events.columns, name, kind);
+            }
+            _ => put(&mut tree, setting.key, value),
+        }
+    }
+    if let Some((property, reason, remedy)) = properties::refuse(&config.kafka.properties) {
+        let origin = origins.remove(&property).expect("a refused property was set somewhere");
+        return Err(ConfigError::Property { property, reason, origin, remedy });
+    }
+    let built: Config = serde_json::from_value(tree).expect("every value is checked against its setting");
+    config = Config {
+        events: super::EventSettings { columns: config.events.columns, ..built.events },
+        kafka: super::KafkaSettings { properties: config.kafka.properties, ..built.kafka },
+        ..built
+    };
+    together(&config)?;
+    Ok(config)
+}
+
+fn declare(columns: &mut Vec<(String, ColumnType)>, name: String, kind: ColumnType) {
+    match columns.iter_mut().find(|(known, _)| *known == name) {
+        Some(column) => column.1 = kind,
+        None => columns.push((name, kind)),
+    }
+}
+
+fn put(tree: &mut Value, key: &str, value: Value) {
+    let mut at = tree;
+    for part in key.split('.') {
+        let table: &mut Map<String, Value> = at.as_object_mut().expect("settings are tables down to their names");
+        at = table.entry(part).or_insert(Value::Null);
+    }
+    *at = value;
+}
+
+/// What no setting shows by itself.
+fn together(config: &Config) -> Result<(), ConfigError> {
+    let wrong = |what: String, remedy: &str| Err(ConfigError::Together { what, remedy: remedy.into() });
+    if let Err(error) = EventColumns::new(config.events.columns.clone()) {
+        return wrong(error.to_string(), "rename the column");
+    }
+    if config.events.columns.len() > 1000 {
+        return wrong(
+            format!("events.columns declares {} columns", config.events.columns.len()),
+            "declare 1000 at most",
+        );
+    }
+    if config.sdim.enabled && config.sdim.window > config.history.max_events {
+        return wrong(
+            format!(
+                "sdim.window={} is longer than the kept history, history.max_events={}",
+                config.sdim.window, config.history.max_events
+            ),
+            "raise history.max_events or lower sdim.window",
+        );
+    }
+    Ok(())
+}

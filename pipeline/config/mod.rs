@@ -1,0 +1,280 @@
+//! What a human sets: a TOML file, then the environment, then `--set`.
+//!
+//! # Layout
+//! - [`settings`]: every setting by name, with what it may be.
+//! - [`layers`]: the three places settings come from, each flattened to `key = value` with its origin.
+//! - [`load`]: the layers merged into a [`Config`], with the checks that need more than one setting.
+//! - [`properties`]: librdkafka properties that would break exactly-once, refused with a reason.
+//! - [`error`]: what was wrong, where, and what to do.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemas::event::{ColumnType, EventColumns};
+use serde::{Deserialize, Serialize};
+
+mod defaults;
+pub mod error;
+pub mod layers;
+pub mod load;
+pub mod properties;
+pub mod settings;
+mod span;
+
+pub use error::ConfigError;
+pub use load::load;
+
+/// Partitions of `<app>.by-user` on Kafka, where `partitions` is not set.
+pub const PARTITIONS_KAFKA: u32 = 64;
+/// Partitions of `<app>.by-user` on the embedded log, where `partitions` is not set.
+pub const PARTITIONS_EMBEDDED: u32 = 4;
+
+/// All settings; field names are setting names (`engine.batch_rows`).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The application's name: internal topics and consumer groups begin with it.
+    pub app: String,
+    /// This process's stable name; static group membership and transactional ids come from it.
+    pub instance: String,
+    /// Partitions of `<app>.by-user`, fixed for the life of an app.
+    pub partitions: Option<u32>,
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// Where kernels run.
+    pub device: Device,
+    /// Input and output topics.
+    pub topics: TopicSettings,
+    /// Views.
+    pub views: ViewSettings,
+    /// The engine.
+    pub engine: EngineSettings,
+    /// Input events.
+    pub events: EventSettings,
+    /// Kept histories.
+    pub history: HistorySettings,
+    /// The cluster.
+    pub kafka: KafkaSettings,
+    /// Snapshots.
+    pub state: StateSettings,
+    /// The local page.
+    pub http: HttpSettings,
+    /// Encodings of all rooms.
+    pub encodings: EncodingSettings,
+    /// SDIM.
+    pub sdim: SdimSettings,
+    /// Logs of this process.
+    pub log: LogSettings,
+}
+
+/// What a process of the service does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads the inputs and gives every row to its user's partition.
+    Router,
+    /// Folds rows into views and encodings.
+    Engine,
+}
+
+/// Where kernels run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A hardware GPU where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU; without one the service does not start.
+    Gpu,
+}
+
+/// `topics.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicSettings {
+    /// Stands before every input's and output's name.
+    pub prefix: String,
+    /// Partitions of the inputs, `late` and `dead-letters`, where they are made.
+    pub partitions: u32,
+}
+
+/// `views.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ViewSettings {
+    /// The SQL file of views, relative to the working directory.
+    pub file: Option<PathBuf>,
+    /// When rolling, latest and lifetime views are sent.
+    pub emit: Emit,
+}
+
+/// When rolling, latest and lifetime views are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Emit {
+    /// The newest value, once per transaction that touched the user.
+    Batch,
+    /// After every row, in order.
+    Event,
+}
+
+/// `engine.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Rows folded at once, at most.
+    pub batch_rows: usize,
+    /// A transaction ends after this many ms at the latest.
+    pub commit_interval_ms: u64,
+    /// Worker threads of each role.
+    pub workers: usize,
+}
+
+/// `events.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// How far behind the newest event of its source partition an event may be, in ms.
+    pub out_of_orderness_ms: i64,
+    /// A source partition at its end and silent for this many ms no longer holds the watermark back.
+    pub idle_timeout_ms: u64,
+    /// How many of a user's last event ids are kept to drop duplicates.
+    pub dedupe_ids: usize,
+    /// An event further ahead of its record's timestamp, in ms, is a dead letter.
+    pub max_ahead_ms: Option<i64>,
+    /// A longer record, in bytes, is a dead letter.
+    pub max_bytes: usize,
+    /// Declared columns, in order.
+    pub columns: Vec<(String, ColumnType)>,
+}
+
+/// `history.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HistorySettings {
+    /// Newest events kept per user.
+    pub max_events: usize,
+    /// Events older than this, against the user's newest, are not kept.
+    pub ttl: Option<Ttl>,
+}
+
+/// A length of time, written `90d`, `36h`, `15m`, `30s` or `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ttl(pub Duration);
+
+/// `kafka.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// Any librdkafka property, by its own name (`session.timeout.ms`).
+    pub properties: BTreeMap<String, String>,
+}
+
+/// `state.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateSettings {
+    /// URL of the folder that snapshots go to.
+    pub snapshots: Option<String>,
+    /// Time between snapshots of a partition, in ms.
+    pub snapshot_interval_ms: u64,
+}
+
+/// `http.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address of the local page; `off` for none.
+    pub listen: String,
+}
+
+/// `encodings.*`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EncodingSettings {
+    /// A user's encoding is sent at most once in this time, in ms of log time.
+    pub min_interval_ms: u64,
+}
+
+/// `sdim.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SdimSettings {
+    /// Whether the room is open.
+    pub enabled: bool,
+    /// Where item vectors come from.
+    pub items: ItemVectors,
+    /// Length of an item vector.
+    pub dim: usize,
+    /// Newest behaviors of a user that stand in his table.
+    pub window: usize,
+    /// Users whose tables are kept in memory.
+    pub tables: usize,
+}
+
+/// Where item vectors come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemVectors {
+    /// The `items` topic.
+    Topic,
+    /// A seeded hash of the item id.
+    Hashed,
+}
+
+/// `log.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Least level, by module where wanted (`info,pipeline=debug`).
+    pub level: String,
+}
+
+/// How a line of the logs looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Partitions of `<app>.by-user` on Kafka.
+    pub fn partitions_kafka(&self) -> u32 {
+        self.partitions.unwrap_or(PARTITIONS_KAFKA)
+    }
+
+    /// Partitions of `<app>.by-user` on the embedded log.
+    pub fn partitions_embedded(&self) -> u32 {
+        self.partitions.unwrap_or(PARTITIONS_EMBEDDED)
+    }
+
+    /// The columns of events, the declared ones included; [`load`] has checked their names.
+    pub fn event_columns(&self) -> EventColumns {
+        EventColumns::new(self.events.columns.clone()).expect("load refuses columns whose names are taken")
+    }
+
+    /// The address of the local page; none where it is switched off.
+    pub fn http_listen(&self) -> Option<&str> {
+        Some(self.http.listen.as_str()).filter(|listen| !matches!(*listen, "" | "off"))
+    }
+
+    /// The text of `views.file`; none where it is not set.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn views_sql(&self) -> Result<Option<String>, ConfigError> {
+        let Some(path) = &self.views.file else { return Ok(None) };
+        let text = std::fs::read_to_string(path);
+        text.map(Some).map_err(|error| ConfigError::ViewsFile { path: path.clone(), error })
+    }
+}
