@@ -3,9 +3,12 @@
 //! # Layout
 //! - `embedded/`: the log in this process, with Kafka's transactional meaning.
 //! - `kafka/`: Apache Kafka through librdkafka.
+//! - `staged`: what a micro-batch is to send, by task.
 //! - `transaction`: one micro-batch, one transaction: sends what was staged, again where the log says so.
 
 pub mod embedded;
+pub mod staged;
+pub mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
