@@ -102,11 +102,6 @@ impl<'a> Pass<'a> {
         }))
     }
 
-    /// Submits what was recorded, without waiting.
-    pub fn submit(self) -> Result<(), Error> {
-        self.finish(|_| ())
-    }
-
     /// Submits what was recorded and a copy of the first `bytes` of `source`, waits, and hands them to `take`.
     pub fn read<T>(
         self,

@@ -42,6 +42,7 @@
 mod batch;
 mod cpu;
 mod launch;
+mod pages;
 mod quantize;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ mod tests;
 pub use batch::{Batch, Change};
 pub use quantize::{hash_matrix, quantize};
 
+#[cfg(test)]
 pub(crate) use launch::SOURCES;
 
 use crate::{Device, Error};
@@ -84,14 +86,14 @@ struct Shape {
     slots: usize,
     bits: usize,
     group_bits: usize,
-    /// No buffer of tables is larger, nor than the adapter's limit.
-    page_bytes_max: u64,
+    /// No buffer of tables or vectors is larger; the device's own limits hold besides.
+    buffer_bytes_max: u64,
 }
 
 impl Shape {
     fn new(config: Config) -> Shape {
         let Config { dim, slots } = config;
-        Shape { dim, slots, bits: BITS, group_bits: GROUP_BITS, page_bytes_max: u64::MAX }
+        Shape { dim, slots, bits: BITS, group_bits: GROUP_BITS, buffer_bytes_max: u64::MAX }
     }
 
     fn groups(&self) -> usize {
