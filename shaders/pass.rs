@@ -39,7 +39,7 @@ impl<'a> Pass<'a> {
         gpu.check()?;
         arena.bytes.clear();
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        // The pass is dropped before the encoder is finished, in `submit`.
+        // The pass is dropped before the encoder is finished, in `read`.
         let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
         Ok(Pass { gpu, arena, encoder, pass })
     }
@@ -110,20 +110,14 @@ impl<'a> Pass<'a> {
         readback: &mut Readback,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
-        let gpu = self.gpu;
-        let staging = readback.reserve(gpu, bytes)?;
-        self.finish(|encoder| encoder.copy_buffer_to_buffer(source, 0, staging, 0, bytes.next_multiple_of(4)))?;
-        readback.read(gpu, bytes, take)
-    }
-
-    fn finish(self, last: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<(), Error> {
         let Pass { gpu, arena, mut encoder, pass } = self;
         drop(pass);
-        last(&mut encoder);
+        let staging = readback.reserve(gpu, bytes)?;
+        encoder.copy_buffer_to_buffer(source, 0, staging, 0, bytes.next_multiple_of(4));
         if !arena.bytes.is_empty() {
             gpu.queue().write_buffer(&arena.buffer, 0, &arena.bytes);
         }
         gpu.queue().submit([encoder.finish()]);
-        gpu.check()
+        readback.read(gpu, bytes, take)
     }
 }

@@ -144,8 +144,8 @@ impl Launcher {
         self.vectors.write(&self.gpu, &self.packing)
     }
 
-    /// Folds `batch` and reads back the published tables. One submission holds the folds and as many published tables as
-    /// a scratch buffer does; the rest follow.
+    /// Folds `batch` and reads back the published tables. One submission holds the folds and as many published tables
+    /// as a scratch buffer does; the rest follow.
     pub fn encode(&mut self, batch: &Batch<'_>, tables: &mut [u16]) -> Result<(), Error> {
         let (folds, users) = self.pages.users(batch);
         self.pack(batch.vectors.iter().copied())?;

@@ -147,9 +147,21 @@ fn what_does_not_fit_is_refused_with_numbers() {
         assert!(refuse(1, 0, &[0; 48]).contains("0 table slots"));
         assert!(refuse(1, 1, &[1025; 48]).contains("1025"));
     }
+    let most = Config { dim: 64, slots: u32::MAX as usize };
+    let error = Sdim::new(&gpu(), most, &hash_matrix(64)).unwrap_err().to_string();
+    assert!(error.contains("4294967295") && error.contains("fewer"), "{error}");
+    assert!(Sdim::new(&Device::Cpu, most, &hash_matrix(64)).is_ok(), "slots cost nothing before they are used");
     let small = Shape { buffer_bytes_max: 511, ..Shape::new(Config { dim: 1, slots: 1 }) };
     let error = Sdim::with_shape(&gpu(), small, &[0; 48]).unwrap_err().to_string();
     assert!(error.contains("512") && error.contains("511"), "{error}");
+}
+
+/// Workers own theirs and may move it to their thread.
+#[test]
+fn tables_can_move_between_threads() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Sdim>();
+    assert_send::<Device>();
 }
 
 #[test]
