@@ -223,3 +223,22 @@ vectorized! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn square_root_is_exact_around_squares() {
+        let roots = [1 << 31, (1 << 31) + 1, 3_037_000_499, 3_037_000_500, u64::from(u32::MAX) - 1, u32::MAX.into()];
+        for root in roots.into_iter().chain((0..1 << 31).step_by(5_003).map(|step| (1 << 31) + step)) {
+            let square = root * root;
+            for near in [square, square.wrapping_sub(1), square + 1, square + 2 * root, square + root] {
+                if near >= 1 << 62 {
+                    assert_eq!(square_root(near), near.isqrt(), "of {near}");
+                }
+            }
+        }
+        assert_eq!(square_root(u64::MAX), u32::MAX.into());
+    }
+}
