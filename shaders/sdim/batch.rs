@@ -25,7 +25,7 @@ pub struct Batch<'a> {
     pub offsets: &'a [u32],
     /// All users' changes.
     pub changes: &'a [Change],
-    /// (items) Each item's vector, (dim), as [`quantize`](super::quantize) makes it.
+    /// (items) Each item's vector, (dim), as [`quantize`](fn@super::quantize) makes it.
     pub vectors: &'a [&'a [i16]],
     /// (items) Each item's signature, as [`Sdim::simhash`](super::Sdim::simhash) gives it.
     pub signatures: &'a [u64],

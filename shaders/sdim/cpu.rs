@@ -200,16 +200,11 @@ vectorized! {
     }
 }
 
-/// The largest root with root * root <= square, for square >= 2^62. The float's error is below one unit of the root.
+/// The largest root with root * root <= square, for square >= 2^62. Rounding the square to a float moves its root by
+/// less than half a unit of the float's last place there, so the float is never below the root, but may be one above.
 fn square_root(square: u64) -> u64 {
     let root = ((square as f64).sqrt() as u64).min(u64::from(u32::MAX));
-    if root * root > square {
-        root - 1
-    } else if root < u64::from(u32::MAX) && (root + 1) * (root + 1) <= square {
-        root + 1
-    } else {
-        root
-    }
+    root - u64::from(root * root > square)
 }
 
 vectorized! {

@@ -67,7 +67,7 @@ pub const BITS: usize = GROUPS * GROUP_BITS;
 pub const DIM_MAX: usize = 4096;
 /// The most items of a user's window.
 pub const WINDOW_MAX: usize = (1 << 17) - 1;
-/// The longest item vector (Euclidean length) before [`quantize`]; callers refuse longer ones.
+/// The longest item vector (Euclidean length) before [`quantize()`]; callers refuse longer ones.
 pub const LENGTH_MAX: f32 = 1.001;
 
 /// What an [`Sdim`] is made for.
@@ -162,7 +162,7 @@ impl Sdim {
         Ok(Sdim { shape, checker: batch::Checker::default(), backend })
     }
 
-    /// The 48-bit signatures of `vectors` (items, dim), as [`quantize`] makes them: group g in bits 3g to 3g + 2,
+    /// The 48-bit signatures of `vectors` (items, dim), as [`quantize()`] makes them: group g in bits 3g to 3g + 2,
     /// little-endian.
     ///
     /// # Errors
