@@ -46,6 +46,16 @@ pub enum Error {
         /// What to change.
         remedy: &'static str,
     },
+    /// The machine or the device has not so much memory.
+    #[error("no memory for {bytes} {what}: {remedy}")]
+    Memory {
+        /// What it was for, with its unit.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: u64,
+        /// What to change.
+        remedy: &'static str,
+    },
     /// An argument whose parts do not fit together: a mistake of the caller, found before any state was touched.
     #[error("{0}")]
     Shape(String),

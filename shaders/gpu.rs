@@ -122,7 +122,7 @@ impl Gpu {
     /// Allocates a zeroed buffer of `bytes` (rounded up to 256, never empty).
     ///
     /// # Errors
-    /// [`Error::Limit`] where the device has not so much memory, [`Error::DeviceLost`].
+    /// [`Error::Memory`], [`Error::DeviceLost`].
     pub(crate) fn allocate(
         &self,
         what: &'static str,
@@ -139,8 +139,8 @@ impl Gpu {
             mapped_at_creation: false,
         });
         if pollster::block_on(scope.pop()).is_some() {
-            let remedy = "the device's memory is full; use fewer cached users or a larger device";
-            return Err(Error::Limit { what, needed: size, limit: self.inner.limits.max_buffer_size, remedy });
+            let remedy = "the device is full; hold fewer users' tables, use smaller batches or a larger device";
+            return Err(Error::Memory { what, bytes: size, remedy });
         }
         self.check()?;
         Ok(buffer)

@@ -34,7 +34,8 @@ macro_rules! params {
 }
 pub(crate) use params;
 
-/// A compiled kernel. Its bindings are declared once, in WGSL: group 0, binding 0 the params, then inputs, then outputs.
+/// A compiled kernel. Its bindings are declared once, in WGSL: group 0, binding 0 the params, then inputs, then
+/// outputs.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     name: &'static str,

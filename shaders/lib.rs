@@ -6,17 +6,19 @@
 //! - `gpu`, `kernel`, `pass`, `buffers`: the little of wgpu that is needed, and its faults as values ([`Error`]).
 //! - `shared/*.wgsl`: snippets that stand in front of kernels. They declare no binding and no entry point.
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
-//!   (the twins), `launch.rs` (the launchers), one `.wgsl` per kernel.
+//!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
 //!
 //! # How a kernel is written
 //!
 //! A kernel is three things with one name: `simhash.wgsl` with the entry point `simhash`, the twin `simhash` in
 //! `cpu.rs`, and the launcher. The twin is no mock: it is the backend of machines without a GPU. The WGSL is complete
-//! once its shared snippets are in front of it (`concat!` of `include_str!`s: declarations may stand in any order, so this is a
-//! whole include system); variants are `override` constants, not text templates.
+//! once its shared snippets are in front of it (`concat!` of `include_str!`s: declarations may stand in any order, so
+//! this is a whole include system); variants are `override` constants, not text templates.
 //!
 //! *Gather, never scatter.* Each output element has one lane that owns it and loops over its inputs through `offsets`,
-//! so a sum has one order and needs no atomics. State is integer wherever it can be.
+//! so a sum has one order and needs no atomics. State is integer wherever it can be. No invocation's loops turn more
+//! than 65,535 times in all: lavapipe leaves them then, silently, and drivers with a watchdog kill long dispatches.
+//! Longer work takes several dispatches.
 //!
 //! # How it is bound
 //!
@@ -31,14 +33,14 @@
 //! workgroups are folded into rows. Buffers are allocated once; scratch doubles up to 256 MiB (or the adapter's
 //! binding limit), beyond which work is cut into several passes or refused with [`Error::Limit`].
 //!
-//! A lost device is [`Error::DeviceLost`], from the call that met it and from all later ones: open a new [`Device`], build
-//! the rooms anew, and refill their caches (every user `fresh`).
+//! A lost device is [`Error::DeviceLost`], from the call that met it and from all later ones: open a new [`Device`],
+//! build the rooms anew, and refill their caches (every user `fresh`).
 //!
 //! # How it is tested
 //!
 //! Every kernel against its twin at shapes chosen to hurt, the twin against the published formulas; integers exactly.
-//! The test `tidy` parses every `.wgsl` and compares names, `Params` and twins. A machine without a GPU runs all this on lavapipe
-//! (`mesa-vulkan-drivers`); without any adapter the tests fail and say so.
+//! The test `tidy` parses every `.wgsl` and compares names, `Params` and twins. A machine without a GPU runs all this
+//! on lavapipe (`mesa-vulkan-drivers`); without any adapter the tests fail and say so.
 
 mod buffers;
 pub mod device;

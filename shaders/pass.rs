@@ -39,7 +39,7 @@ impl<'a> Pass<'a> {
         gpu.check()?;
         arena.bytes.clear();
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        // The pass is dropped before the encoder is finished, in `submit`.
+        // The pass is dropped before the encoder is finished, in `read`.
         let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
         Ok(Pass { gpu, arena, encoder, pass })
     }
@@ -102,11 +102,6 @@ impl<'a> Pass<'a> {
         }))
     }
 
-    /// Submits what was recorded, without waiting.
-    pub fn submit(self) -> Result<(), Error> {
-        self.finish(|_| ())
-    }
-
     /// Submits what was recorded and a copy of the first `bytes` of `source`, waits, and hands them to `take`.
     pub fn read<T>(
         self,
@@ -115,20 +110,91 @@ impl<'a> Pass<'a> {
         readback: &mut Readback,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
-        let gpu = self.gpu;
-        let staging = readback.reserve(gpu, bytes)?;
-        self.finish(|encoder| encoder.copy_buffer_to_buffer(source, 0, staging, 0, bytes.next_multiple_of(4)))?;
-        readback.read(gpu, bytes, take)
-    }
-
-    fn finish(self, last: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<(), Error> {
         let Pass { gpu, arena, mut encoder, pass } = self;
         drop(pass);
-        last(&mut encoder);
+        let staging = readback.reserve(gpu, bytes)?;
+        encoder.copy_buffer_to_buffer(source, 0, staging, 0, bytes.next_multiple_of(4));
         if !arena.bytes.is_empty() {
             gpu.queue().write_buffer(&arena.buffer, 0, &arena.bytes);
         }
         gpu.queue().submit([encoder.finish()]);
-        gpu.check()
+        readback.read(gpu, bytes, take)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffers::{SCRATCH_BYTES_MAX, Scratch};
+    use crate::kernel::{Source, params};
+
+    params! {
+        StoreParams { place, value }
+    }
+
+    const STORE: Source = Source {
+        name: "store",
+        wgsl: "struct Params { place: u32, value: u32 }
+            @group(0) @binding(0) var<uniform> params: Params;
+            @group(0) @binding(1) var<storage, read_write> values: array<u32>;
+            @compute @workgroup_size(1) fn store() { values[params.place] += params.value; }",
+        members: StoreParams::MEMBERS,
+        size: size_of::<StoreParams>(),
+    };
+
+    fn gpu() -> Gpu {
+        Gpu::open(true).unwrap().expect("install mesa-vulkan-drivers for a software adapter")
+    }
+
+    #[test]
+    fn every_dispatch_of_a_pass_sees_its_own_params_and_the_writes_before_it() {
+        let gpu = gpu();
+        let kernel = Kernel::new(&gpu, &STORE, &[]).unwrap();
+        let mut arena = Arena::new(&gpu).unwrap();
+        let mut values = Scratch::new(&gpu, "values").unwrap();
+        let mut readback = Readback::default();
+        values.write(&gpu, &[100u32, 400, 600]).unwrap();
+        for round in 1..4 {
+            let mut pass = Pass::new(&gpu, &mut arena).unwrap();
+            for (place, value) in [(0, 1), (2, 30), (0, 4), (1, 20)] {
+                pass.dispatch(&kernel, &StoreParams { place, value }, &[values.buffer()], 1).unwrap();
+            }
+            pass.dispatch(&kernel, &StoreParams { place: 1, value: 9 }, &[values.buffer()], 0).unwrap();
+            let found = pass.read(values.buffer(), 12, &mut readback, |bytes| bytes.to_vec()).unwrap();
+            assert_eq!(bytemuck::pod_read_unaligned::<[u32; 3]>(&found), [100, 400, 600].map(|v| v + v / 20 * round));
+        }
+    }
+
+    #[test]
+    fn a_pass_and_a_scratch_buffer_have_limits() {
+        let gpu = gpu();
+        let kernel = Kernel::new(&gpu, &STORE, &[]).unwrap();
+        let mut arena = Arena::new(&gpu).unwrap();
+        let mut values = Scratch::new(&gpu, "values").unwrap();
+        let mut pass = Pass::new(&gpu, &mut arena).unwrap();
+        let params = StoreParams { place: 0, value: 0 };
+        let rows = u64::from(GRID_ROW) * u64::from(GRID_ROW) + 1;
+        assert!(matches!(pass.dispatch(&kernel, &params, &[values.buffer()], rows), Err(Error::Limit { .. })));
+        for _ in 0..DISPATCHES_MAX {
+            pass.dispatch(&kernel, &params, &[values.buffer()], 1).unwrap();
+        }
+        let error = pass.dispatch(&kernel, &params, &[values.buffer()], 1).unwrap_err();
+        assert!(matches!(error, Error::Limit { needed: 1025, limit: 1024, .. }), "{error}");
+        drop(pass);
+        let error = values.reserve(&gpu, SCRATCH_BYTES_MAX + 1).unwrap_err();
+        assert!(matches!(error, Error::Limit { what: "values", .. }), "{error}");
+        values.reserve(&gpu, 1000).unwrap();
+        values.reserve(&gpu, 1025).unwrap();
+        assert_eq!(values.buffer().size(), 2048);
+        gpu.check().unwrap();
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_compile_is_an_error_and_the_device_lives_on() {
+        let gpu = gpu();
+        let broken = Source { wgsl: "@compute @workgroup_size(1) fn store() { let x: u32 = 1.5; }", ..STORE };
+        let error = Kernel::new(&gpu, &broken, &[]).unwrap_err();
+        assert!(matches!(error, Error::Kernel { kernel: "store", .. }), "{error}");
+        Kernel::new(&gpu, &STORE, &[]).unwrap();
     }
 }

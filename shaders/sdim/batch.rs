@@ -7,8 +7,8 @@ use crate::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Change {
-    /// Index into [`Batch::vectors`]. Items without a vector are left out by the caller: a zero vector has the signature
-    /// of bucket 0 in every group and would be counted there.
+    /// Index into [`Batch::vectors`]. Items without a vector are left out by the caller: a zero vector has the
+    /// signature of bucket 0 in every group and would be counted there.
     pub item: u32,
     /// +1: the item enters (a late one too). -1: it leaves.
     pub sign: i32,
@@ -25,7 +25,7 @@ pub struct Batch<'a> {
     pub offsets: &'a [u32],
     /// All users' changes.
     pub changes: &'a [Change],
-    /// (items) Each item's vector, (dim), as [`quantize`](super::quantize) makes it.
+    /// (items) Each item's vector, (dim), as [`quantize`](fn@super::quantize) makes it.
     pub vectors: &'a [&'a [i16]],
     /// (items) Each item's signature, as [`Sdim::simhash`](super::Sdim::simhash) gives it.
     pub signatures: &'a [u64],
@@ -41,18 +41,14 @@ impl<'a> Batch<'a> {
 }
 
 /// Checks batches, so that kernels need not: what it lets through cannot read or write out of bounds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Checker {
-    /// The last batch that named each slot.
+    /// The last batch that named each slot, up to the last slot ever named.
     seen: Vec<u64>,
     batches: u64,
 }
 
 impl Checker {
-    pub fn new(slots: usize) -> Checker {
-        Checker { seen: vec![0; slots], batches: 0 }
-    }
-
     /// # Errors
     /// [`Error::Shape`] that names the first misfit.
     pub fn check(&mut self, shape: &Shape, batch: &Batch<'_>) -> Result<(), Error> {
@@ -82,17 +78,20 @@ impl Checker {
         if let Some(user) = batch.publish.iter().find(|user| **user as usize >= users) {
             return wrong(format!("publish names user {user} of {users}"));
         }
-        self.check_slots(batch.slots)
+        self.check_slots(shape.slots, batch.slots)
     }
 
-    fn check_slots(&mut self, slots: &[u32]) -> Result<(), Error> {
+    fn check_slots(&mut self, count: usize, slots: &[u32]) -> Result<(), Error> {
         self.batches += 1;
-        let count = self.seen.len();
-        for &slot in slots {
-            match self.seen.get_mut(slot as usize) {
-                Some(seen) if *seen != self.batches => *seen = self.batches,
-                Some(_) => return Err(Error::Shape(format!("slot {slot} is named twice in one batch"))),
-                None => return Err(Error::Shape(format!("slot {slot} is beyond the {count} slots"))),
+        for slot in slots.iter().map(|&slot| slot as usize) {
+            if slot >= count {
+                return Err(Error::Shape(format!("slot {slot} is beyond the {count} slots")));
+            }
+            if slot >= self.seen.len() {
+                self.seen.resize(slot + 1, 0);
+            }
+            if std::mem::replace(&mut self.seen[slot], self.batches) == self.batches {
+                return Err(Error::Shape(format!("slot {slot} is named twice in one batch")));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
-// Folds users' changes into their tables: table[g][signature_g(x)] += sign * x. One workgroup per (user, group, block of
-// 64 columns); a lane owns a column and walks the user's changes in order, so every sum has one writer and no atomics are
-// needed. The first block counts too, a lane owning a bucket.
+// Folds users' changes into their tables: table[g][signature_g(x)] += sign * x. One workgroup per (user, group, block
+// of 64 columns); a lane owns a column and walks the user's changes in order, so every sum has one writer and no
+// atomics are needed. The first block counts too, a lane owning a bucket.
 // In front of this file: shared/grid.wgsl, shared/packed.wgsl.
 
 override GROUPS: u32 = 16u;

@@ -9,69 +9,43 @@ use rayon::prelude::*;
 
 use super::Shape;
 use super::batch::{Batch, Change};
-use crate::Error;
 
 /// Fewer items, changes or tables than this stay on the calling thread: below it, waking others costs more.
 const PARALLEL_MIN: usize = 64;
 
 /// Every slot's table and counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// (slots, groups, buckets, dim)
+    /// Up to the last slot ever touched.
+    slots: Vec<Table>,
+}
+
+/// One user's table; empty, taking no memory, until his slot is first touched.
+#[derive(Debug, Default)]
+struct Table {
+    /// (groups, buckets, dim)
     sums: Vec<i32>,
-    /// (slots, groups, buckets)
+    /// (groups, buckets)
     counts: Vec<u32>,
 }
 
-/// One user's share of a batch: his table, and where his changes are.
-struct Job<'t> {
-    user: usize,
-    sums: &'t mut [i32],
-    counts: &'t mut [u32],
-}
-
 impl Tables {
-    /// Empty tables. Memory is taken page by page as slots are first used.
-    pub fn new(shape: &Shape) -> Result<Tables, Error> {
-        let rows = shape.slots * shape.rows();
-        let bytes = (rows as u64).saturating_mul(shape.dim as u64 * 4);
-        let limit = isize::MAX as u64;
-        if bytes > limit {
-            let remedy = "hold fewer users' tables";
-            return Err(Error::Limit { what: "bytes of user tables", needed: bytes, limit, remedy });
-        }
-        Ok(Tables { sums: vec![0; rows * shape.dim], counts: vec![0; rows] })
-    }
-
-    /// Slot `slot`'s table (groups, buckets, dim) and counts (groups, buckets).
-    pub fn slot(&self, shape: &Shape, slot: usize) -> (&[i32], &[u32]) {
-        let rows = shape.rows();
-        let cells = rows * shape.dim;
-        (&self.sums[slot * cells..][..cells], &self.counts[slot * rows..][..rows])
-    }
-
-    /// Overwrites slot `slot`.
-    #[cfg(test)]
-    pub fn load(&mut self, slot: usize, sums: &[i32], counts: &[u32]) {
-        self.sums[slot * sums.len()..][..sums.len()].copy_from_slice(sums);
-        self.counts[slot * counts.len()..][..counts.len()].copy_from_slice(counts);
-    }
-
     /// Folds `batch` and writes the published tables (published, groups, buckets, dim) as f16 bits.
     pub fn encode(&mut self, shape: &Shape, batch: &Batch<'_>, tables: &mut [u16]) {
+        let needed = batch.slots.iter().max().map_or(0, |&slot| slot as usize + 1);
+        if self.slots.len() < needed {
+            self.slots.resize_with(needed, Table::default);
+        }
         if batch.changes.len() < PARALLEL_MIN || batch.slots.len() < 2 {
-            let (rows, cells) = (shape.rows(), shape.rows() * shape.dim);
             for (user, &slot) in batch.slots.iter().enumerate() {
-                let sums = &mut self.sums[slot as usize * cells..][..cells];
-                let counts = &mut self.counts[slot as usize * rows..][..rows];
-                run(shape, batch, &mut Job { user, sums, counts });
+                self.slots[slot as usize].update(shape, batch, user);
             }
         } else {
-            self.jobs(shape, batch.slots).par_iter_mut().for_each(|job| run(shape, batch, job));
+            self.jobs(batch.slots).par_iter_mut().for_each(|(user, table)| table.update(shape, batch, *user));
         }
-        let publish = |(table, &user): (&mut [u16], &u32)| {
-            let (sums, counts) = self.slot(shape, batch.slots[user as usize] as usize);
-            normalize(shape.dim, sums, counts, table);
+        let publish = |(published, &user): (&mut [u16], &u32)| {
+            let Table { sums, counts } = &self.slots[batch.slots[user as usize] as usize];
+            normalize(shape.dim, sums, counts, published);
         };
         let cells = shape.rows() * shape.dim;
         if batch.publish.len() < PARALLEL_MIN {
@@ -81,34 +55,53 @@ impl Tables {
         }
     }
 
-    /// Disjoint tables of `slots`, by walking them in the order of memory.
-    fn jobs(&mut self, shape: &Shape, slots: &[u32]) -> Vec<Job<'_>> {
-        let (rows, cells) = (shape.rows(), shape.rows() * shape.dim);
-        let mut order: Vec<(usize, usize)> =
-            slots.iter().enumerate().map(|(user, &slot)| (slot as usize, user)).collect();
+    /// The tables of `slots`, which differ, each with its user: disjoint, by walking them in the order of memory.
+    fn jobs(&mut self, slots: &[u32]) -> Vec<(usize, &mut Table)> {
+        let mut order: Vec<(usize, usize)> = slots.iter().map(|&slot| slot as usize).zip(0..).collect();
         order.sort_unstable();
-        let (mut sums, mut counts, mut next) = (&mut self.sums[..], &mut self.counts[..], 0);
+        let (mut later, mut next) = (&mut self.slots[..], 0);
         let mut jobs = Vec::with_capacity(order.len());
         for (slot, user) in order {
-            let (own_sums, later_sums) = sums[(slot - next) * cells..].split_at_mut(cells);
-            let (own_counts, later_counts) = counts[(slot - next) * rows..].split_at_mut(rows);
-            jobs.push(Job { user, sums: own_sums, counts: own_counts });
-            (sums, counts, next) = (later_sums, later_counts, slot + 1);
+            let (table, rest) = later[slot - next..].split_first_mut().expect("every slot was made room for");
+            jobs.push((user, table));
+            (later, next) = (rest, slot + 1);
         }
         jobs
     }
+
+    /// Slot `slot`'s table (groups, buckets, dim) and counts (groups, buckets).
+    #[cfg(test)]
+    pub fn table(&self, shape: &Shape, slot: usize) -> (Vec<i32>, Vec<u32>) {
+        match self.slots.get(slot) {
+            Some(table) if !table.counts.is_empty() => (table.sums.clone(), table.counts.clone()),
+            _ => (vec![0; shape.rows() * shape.dim], vec![0; shape.rows()]),
+        }
+    }
+
+    /// Overwrites slot `slot`.
+    #[cfg(test)]
+    pub fn load(&mut self, slot: usize, sums: &[i32], counts: &[u32]) {
+        self.slots.resize_with(self.slots.len().max(slot + 1), Table::default);
+        self.slots[slot] = Table { sums: sums.to_vec(), counts: counts.to_vec() };
+    }
 }
 
-fn run(shape: &Shape, batch: &Batch<'_>, job: &mut Job<'_>) {
-    if batch.fresh[job.user] {
-        job.sums.fill(0);
-        job.counts.fill(0);
-    }
-    bucket_fold(shape, batch, batch.changes_of(job.user), job.sums, job.counts);
-    if cfg!(any(test, debug_assertions)) {
-        let empty = |count: &u32, row: &[i32]| *count > 0 || row.iter().all(|&sum| sum == 0);
-        let rows = job.counts.iter().zip(job.sums.chunks(shape.dim));
-        assert!(rows.into_iter().all(|(count, row)| empty(count, row)), "a row without items must be zero");
+impl Table {
+    /// Folds the changes of the batch's `user`, who owns this table.
+    fn update(&mut self, shape: &Shape, batch: &Batch<'_>, user: usize) {
+        if self.counts.is_empty() {
+            self.sums = vec![0; shape.rows() * shape.dim];
+            self.counts = vec![0; shape.rows()];
+        } else if batch.fresh[user] {
+            self.sums.fill(0);
+            self.counts.fill(0);
+        }
+        bucket_fold(shape, batch, batch.changes_of(user), &mut self.sums, &mut self.counts);
+        if cfg!(any(test, debug_assertions)) {
+            let mut rows = self.counts.iter().zip(self.sums.chunks(shape.dim));
+            let right = rows.all(|(&count, row)| count > 0 || row.iter().all(|&sum| sum == 0));
+            assert!(right, "a row without items must be zero");
+        }
     }
 }
 
@@ -207,16 +200,11 @@ vectorized! {
     }
 }
 
-/// The largest root with root * root <= square, for square >= 2^62. The float's error is below one unit of the root.
+/// The largest root with root * root <= square, for square >= 2^62. Rounding the square to a float moves its root by
+/// less than half a unit of the float's last place there, so the float is never below the root, but may be one above.
 fn square_root(square: u64) -> u64 {
     let root = ((square as f64).sqrt() as u64).min(u64::from(u32::MAX));
-    if root * root > square {
-        root - 1
-    } else if root < u64::from(u32::MAX) && (root + 1) * (root + 1) <= square {
-        root + 1
-    } else {
-        root
-    }
+    root - u64::from(root * root > square)
 }
 
 vectorized! {
@@ -228,5 +216,24 @@ vectorized! {
             let units = (product as u32 + 64) >> 7;
             *fraction = (units as i32 as f32 * (1.0 / 16_777_216.0)).copysign(sum as f32);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn square_root_is_exact_around_squares() {
+        let roots = [1 << 31, (1 << 31) + 1, 3_037_000_499, 3_037_000_500, u64::from(u32::MAX) - 1, u32::MAX.into()];
+        for root in roots.into_iter().chain((0..1 << 31).step_by(5_003).map(|step| (1 << 31) + step)) {
+            let square = root * root;
+            for near in [square, square.wrapping_sub(1), square + 1, square + 2 * root, square + root] {
+                if near >= 1 << 62 {
+                    assert_eq!(square_root(near), near.isqrt(), "of {near}");
+                }
+            }
+        }
+        assert_eq!(square_root(u64::MAX), u32::MAX.into());
     }
 }

@@ -1,8 +1,8 @@
 //! SDIM: *Sampling Is All You Need on Modeling Long-Term User Behaviors for CTR Prediction* (arXiv 2205.10249).
 //!
-//! A user's long behavior sequence is kept as sums of item vectors per hash bucket. Items whose signatures collide with a
-//! candidate's are, with enough hash functions, those that target attention would attend to; so a ranker reads 16 rows
-//! instead of attending over a thousand items, and an event changes 16 rows instead of re-encoding the sequence.
+//! A user's long behavior sequence is kept as sums of item vectors per hash bucket. Items whose signatures collide with
+//! a candidate's are, with enough hash functions, those that target attention would attend to; so a ranker reads 16
+//! rows instead of attending over a thousand items, and an event changes 16 rows instead of re-encoding the sequence.
 //!
 //! | formula | kernel |
 //! |---|---|
@@ -34,14 +34,15 @@
 //! 4. q_i = (a_i * inverse + 2^38) >> 39: |t_i| / length in units of 2^-24, at most 2^24 because a_i * inverse < 2^63.
 //!    It needs only the high word of the product: q_i = (high + 64) >> 7. Its error is half a unit plus at most
 //!    2^24 * (2^-31 + 2^-31), the relative errors of root and inverse.
-//! 5. f16 = q_i * 2^-24 rounded half to even, with t_i's sign. q_i is exact in f32, so any correct conversion gives the same
-//!    bits; the kernel does it by shifts (`pack2x16float` may round either way).
+//! 5. f16 = q_i * 2^-24 rounded half to even, with t_i's sign. q_i is exact in f32, so any correct conversion gives the
+//!    same bits; the kernel does it by shifts (`pack2x16float` may round either way).
 //!
 //! Rounding twice costs at most a quarter of an ulp over rounding once, and only below 2^-12.
 
 mod batch;
 mod cpu;
 mod launch;
+mod pages;
 mod quantize;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ mod tests;
 pub use batch::{Batch, Change};
 pub use quantize::{hash_matrix, quantize};
 
+#[cfg(test)]
 pub(crate) use launch::SOURCES;
 
 use crate::{Device, Error};
@@ -65,7 +67,7 @@ pub const BITS: usize = GROUPS * GROUP_BITS;
 pub const DIM_MAX: usize = 4096;
 /// The most items of a user's window.
 pub const WINDOW_MAX: usize = (1 << 17) - 1;
-/// The longest item vector (Euclidean length) before [`quantize`]; callers refuse longer ones.
+/// The longest item vector (Euclidean length) before [`quantize()`]; callers refuse longer ones.
 pub const LENGTH_MAX: f32 = 1.001;
 
 /// What an [`Sdim`] is made for.
@@ -73,7 +75,8 @@ pub const LENGTH_MAX: f32 = 1.001;
 pub struct Config {
     /// Components of an item vector, 1 to [`DIM_MAX`].
     pub dim: usize,
-    /// User tables held at once. Each takes 512 bytes per component of `dim`, and 512 more.
+    /// User tables held at once. Each takes 512 bytes per component of `dim`, and 512 more; on the GPU from the start,
+    /// on the CPU from the first touch of its slot.
     pub slots: usize,
 }
 
@@ -84,14 +87,14 @@ struct Shape {
     slots: usize,
     bits: usize,
     group_bits: usize,
-    /// No buffer of tables is larger, nor than the adapter's limit.
-    page_bytes_max: u64,
+    /// No buffer of tables or vectors is larger; the device's own limits hold besides.
+    buffer_bytes_max: u64,
 }
 
 impl Shape {
     fn new(config: Config) -> Shape {
         let Config { dim, slots } = config;
-        Shape { dim, slots, bits: BITS, group_bits: GROUP_BITS, page_bytes_max: u64::MAX }
+        Shape { dim, slots, bits: BITS, group_bits: GROUP_BITS, buffer_bytes_max: u64::MAX }
     }
 
     fn groups(&self) -> usize {
@@ -144,7 +147,8 @@ impl Sdim {
     /// Empty tables on `device`, hashed by `hash` (48, dim).
     ///
     /// # Errors
-    /// [`Error::Shape`] for a misshapen hash or dim, [`Error::Limit`] where the tables do not fit, and the device's own.
+    /// [`Error::Shape`] for a misshapen hash or dim, [`Error::Limit`] or [`Error::Memory`] where the tables do not fit
+    /// the GPU, and the device's own.
     pub fn new(device: &Device, config: Config, hash: &[i16]) -> Result<Sdim, Error> {
         Sdim::with_shape(device, Shape::new(config), hash)
     }
@@ -152,13 +156,13 @@ impl Sdim {
     fn with_shape(device: &Device, shape: Shape, hash: &[i16]) -> Result<Sdim, Error> {
         shape.check(hash)?;
         let backend = match device {
-            Device::Cpu => Backend::Cpu { hash: hash.to_vec(), tables: cpu::Tables::new(&shape)? },
+            Device::Cpu => Backend::Cpu { hash: hash.to_vec(), tables: cpu::Tables::default() },
             Device::Gpu(gpu) => Backend::Gpu(Box::new(launch::Launcher::new(gpu, shape, hash)?)),
         };
-        Ok(Sdim { shape, checker: batch::Checker::new(shape.slots), backend })
+        Ok(Sdim { shape, checker: batch::Checker::default(), backend })
     }
 
-    /// The 48-bit signatures of `vectors` (items, dim), as [`quantize`] makes them: group g in bits 3g to 3g + 2,
+    /// The 48-bit signatures of `vectors` (items, dim), as [`quantize()`] makes them: group g in bits 3g to 3g + 2,
     /// little-endian.
     ///
     /// # Errors
@@ -198,10 +202,7 @@ impl Sdim {
     #[cfg(test)]
     fn table(&mut self, slot: usize) -> (Vec<i32>, Vec<u32>) {
         match &mut self.backend {
-            Backend::Cpu { tables, .. } => {
-                let (sums, counts) = tables.slot(&self.shape, slot);
-                (sums.to_vec(), counts.to_vec())
-            }
+            Backend::Cpu { tables, .. } => tables.table(&self.shape, slot),
             Backend::Gpu(launcher) => launcher.table(slot).expect("the device is alive"),
         }
     }

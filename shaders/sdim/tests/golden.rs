@@ -27,7 +27,7 @@ const STATE_B: [f64; 32] = [
 ];
 
 fn sdim(device: &Device) -> Sdim {
-    let shape = Shape { dim: 4, slots: 3, bits: 4, group_bits: 2, page_bytes_max: u64::MAX };
+    let shape = Shape { dim: 4, slots: 3, bits: 4, group_bits: 2, buffer_bytes_max: u64::MAX };
     let hash = HASH.map(|value| (value * 256.0) as i16);
     Sdim::with_shape(device, shape, &hash).unwrap()
 }
@@ -105,7 +105,7 @@ fn states_and_attention_equal_the_published_ones() {
 #[test]
 fn collisions_follow_the_angular_kernel() {
     const DRAWS: usize = 200_000;
-    let shape = Shape { dim: 4, slots: 1, bits: 2, group_bits: 2, page_bytes_max: u64::MAX };
+    let shape = Shape { dim: 4, slots: 1, bits: 2, group_bits: 2, buffer_bytes_max: u64::MAX };
     let mut random = random(7);
     let vectors = quantized();
     let (mut sum, mut squares) = ([0.0; 4], [0.0; 4]);

@@ -3,8 +3,8 @@
 use super::*;
 
 /// Both backends, the same shape.
-fn pair(config: Config, page_bytes_max: u64) -> (Sdim, Sdim) {
-    let shape = Shape { page_bytes_max, ..Shape::new(config) };
+fn pair(config: Config, buffer_bytes_max: u64) -> (Sdim, Sdim) {
+    let shape = Shape { buffer_bytes_max, ..Shape::new(config) };
     let hash = hash_matrix(config.dim);
     (Sdim::with_shape(&Device::Cpu, shape, &hash).unwrap(), Sdim::with_shape(&gpu(), shape, &hash).unwrap())
 }
@@ -73,17 +73,17 @@ fn more_workgroups_than_one_dimension_holds() {
 }
 
 #[test]
-fn tables_over_several_pages() {
+fn several_pages_and_several_submissions() {
     let mut random = random(13);
     let table_bytes = 128 * 5 * 4;
     let (mut cpu, mut gpu) = pair(Config { dim: 5, slots: 7 }, 3 * table_bytes);
-    let vectors = vectors(&mut random, 50, 5);
+    let vectors = vectors(&mut random, 1_500, 5); // three submissions of at most 640
     for round in 0..3 {
         let mut case = Case::new();
         for slot in [6, 0, 3, 2, 5, 1] {
-            case = case.user(slot, round == 0, (0..9).map(|_| (below(&mut random, 50), 1)).collect::<Vec<_>>());
+            case = case.user(slot, round == 0, (0..9).map(|_| (below(&mut random, 1_500), 1)).collect::<Vec<_>>());
         }
-        case.publish = vec![5, 0, 3, 3, 1];
+        case.publish = vec![5, 0, 3, 3, 1, 2, 4, 5, 0, 1, 1]; // three submissions of at most 5
         assert_twins(&mut cpu, &mut gpu, &case, &vectors);
     }
 }
@@ -147,9 +147,21 @@ fn what_does_not_fit_is_refused_with_numbers() {
         assert!(refuse(1, 0, &[0; 48]).contains("0 table slots"));
         assert!(refuse(1, 1, &[1025; 48]).contains("1025"));
     }
-    let small = Shape { page_bytes_max: 511, ..Shape::new(Config { dim: 1, slots: 1 }) };
+    let most = Config { dim: 64, slots: u32::MAX as usize };
+    let error = Sdim::new(&gpu(), most, &hash_matrix(64)).unwrap_err().to_string();
+    assert!(error.contains("4294967295") && error.contains("fewer"), "{error}");
+    assert!(Sdim::new(&Device::Cpu, most, &hash_matrix(64)).is_ok(), "slots cost nothing before they are used");
+    let small = Shape { buffer_bytes_max: 511, ..Shape::new(Config { dim: 1, slots: 1 }) };
     let error = Sdim::with_shape(&gpu(), small, &[0; 48]).unwrap_err().to_string();
     assert!(error.contains("512") && error.contains("511"), "{error}");
+}
+
+/// Workers own theirs and may move it to their thread.
+#[test]
+fn tables_can_move_between_threads() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Sdim>();
+    assert_send::<Device>();
 }
 
 #[test]
