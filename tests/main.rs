@@ -1,1 +1,4 @@
-//! tests
+//! The integration tests: one binary.
+
+mod broker;
+mod log_kafka;

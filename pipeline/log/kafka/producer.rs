@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 /// How long one call may take before it fails.
 const CALL_MAX: Duration = Duration::from_secs(20);
 const INIT_MAX: Duration = Duration::from_secs(60);
+const ABORT_SLICE: Duration = Duration::from_millis(500);
 /// Delivery reports are served once per so many sends.
 const SERVE_EVERY: u32 = 512;
 /// `BaseProducer::poll(t)` spins for its last millisecond and never returns early, so waiting is done here.
@@ -116,8 +117,8 @@ impl TransactionalProducer {
     }
 
     /// Serves delivery reports until nothing is on its way: `commit_transaction`'s own flush takes 100 ms otherwise.
-    fn drain(&self) {
-        let deadline = Instant::now() + CALL_MAX;
+    fn drain(&self, max: Duration) {
+        let deadline = Instant::now() + max;
         while self.inner.in_flight_count() > 0 && Instant::now() < deadline {
             // Each poll serves one event, which may report a whole batch.
             for _ in 0..16 {
@@ -130,14 +131,23 @@ impl TransactionalProducer {
     }
 
     pub(super) fn commit(&mut self) -> Result<(), LogError> {
-        self.drain();
+        self.drain(CALL_MAX);
         self.inner.commit_transaction(CALL_MAX).map_err(|error| self.failed("commit", &error))
     }
 
+    /// librdkafka purges what is on its way, but waits for us to serve the reports of that, so it is called in slices.
     pub(super) fn abort(&mut self) -> Result<(), LogError> {
-        let aborted = self.inner.abort_transaction(CALL_MAX).map_err(|error| self.failed("abort", &error));
-        self.inner.poll(Duration::ZERO);
-        aborted
+        let deadline = Instant::now() + CALL_MAX;
+        loop {
+            self.drain(ABORT_SLICE);
+            let Err(error) = self.inner.abort_transaction(ABORT_SLICE) else { break };
+            let error = self.failed("abort", &error);
+            if error.class != Class::Retriable || Instant::now() >= deadline {
+                return Err(error);
+            }
+        }
+        self.inner.context().take_failed();
+        Ok(())
     }
 }
 
