@@ -110,8 +110,8 @@ fn free_ports() -> io::Result<[u16; 2]> {
 }
 
 /// One node that is broker and controller. What differs from Kafka's defaults for speed: transactions that ran out of time
-/// are aborted within 1 s (10 s), a group's first division does not wait (3 s), sessions may be as short as 1 s (6 s), and
-/// the internal topics have 4 partitions (50).
+/// are aborted within 1 s (10 s), a group's first division does not wait (3 s), sessions may be as short as 1 s (6 s), those
+/// of the newer group protocol are 4 s (45 s), and the internal topics have 4 partitions (50).
 fn properties(data: &Path, [broker, controller]: [u16; 2]) -> String {
     format!(
         "process.roles=broker,controller
@@ -137,6 +137,8 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=500
+group.consumer.session.timeout.ms=4000
+group.consumer.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 ",
         data.join("data").display()

@@ -160,6 +160,25 @@ fn a_zombie_is_fenced_and_may_reopen() {
     assert_eq!(visible(&output).into_iter().map(|(_, _, value)| value).collect::<Vec<_>>(), ["heir", "again"]);
 }
 
+#[test]
+fn committed_offsets_wait_for_the_transaction_that_is_to_change_them() {
+    let input = topic("in", 1, &[]);
+    let group = unique("group");
+    let member = || kafka(&[]).open(&group, &unique("member"), std::slice::from_ref(&input)).unwrap();
+    let mut owner = member();
+    let at = join(&mut *owner).remove(0);
+    owner.begin().unwrap();
+    owner.send_offsets(&[Offset { at: at.clone(), next: 7, metadata: "seven".into() }]).unwrap();
+    let mut other = member();
+    let begun = Instant::now();
+    let waiting = std::thread::spawn(move || (other.committed(&[at]).unwrap(), begun.elapsed()));
+    std::thread::sleep(Duration::from_millis(700));
+    owner.commit().unwrap();
+    let (committed, waited) = waiting.join().unwrap();
+    assert_eq!(committed[0].as_ref().map(|offset| (offset.next, offset.metadata.as_str())), Some((7, "seven")));
+    assert!(waited >= Duration::from_millis(700), "{waited:?}");
+}
+
 /// A worker that copies its input through staged transactions, until it is told to stop.
 fn copy(cluster: &KafkaBroker, group: &str, [input, prefix]: [&str; 2], stop: &AtomicBool) {
     let topics = Topics::new("app", prefix, vec!["v".into()]);

@@ -2,7 +2,7 @@
 
 use super::context::{MemberContext, Moved};
 use super::producer::TransactionalProducer;
-use super::{errors, list_of, low_watermark, seek_now};
+use super::{errors, left_until, list_of, low_watermark, seek_now};
 use crate::log::{Change, Class, Incoming, Log, LogError, Offset, Outgoing, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -165,7 +165,7 @@ impl KafkaLog {
         let deadline = Instant::now() + timeout;
         let mut changes = std::mem::take(&mut self.later);
         loop {
-            match self.serve(deadline.saturating_duration_since(Instant::now()), None)? {
+            match self.serve(left_until(deadline), None)? {
                 Event::Told(told) => changes.extend(told),
                 Event::Given | Event::Nothing if Instant::now() >= deadline => break,
                 Event::Given | Event::Nothing => {}
@@ -211,7 +211,7 @@ impl Log for KafkaLog {
         let mut given = 0;
         while given < max_records {
             let waits = given == 0 && changes.is_empty();
-            let wait = if waits { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            let wait = if waits { left_until(deadline) } else { Duration::ZERO };
             match self.serve(wait, Some(each))? {
                 Event::Given => given += 1,
                 Event::Told(told) if given == 0 => changes.extend(told),

@@ -156,6 +156,12 @@ fn partitions_of<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Op
     }
 }
 
+/// What is left until `deadline`, in whole milliseconds: rdkafka's polls spin through the fraction of one.
+fn left_until(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Duration::from_millis(left.as_micros().div_ceil(1000) as u64)
+}
+
 /// librdkafka's list of these partitions, with offsets where there are any.
 fn list_of<'a>(
     partitions: impl Iterator<Item = (&'a TopicPartition, Option<i64>)>,

@@ -1,7 +1,7 @@
 //! Reads topics from their beginning, outside of any group.
 
 use super::context::QuietContext;
-use super::{errors, partitions_of, seek_now, unknown_topic};
+use super::{errors, left_until, partitions_of, seek_now, unknown_topic};
 use crate::log::{Class, Incoming, LogError, Reader, TopicPartition};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -122,9 +122,9 @@ impl Reader for KafkaReader {
         let mut given = 0;
         loop {
             // With several topics the wait is cut into turns, so that none waits long behind a silent one.
-            let turn = if self.topics.len() > 1 { Duration::from_millis(5) } else { timeout };
+            let turn = if self.topics.len() > 1 { Duration::from_millis(20) } else { Duration::MAX };
             for topic in &mut self.topics {
-                let mut wait = deadline.saturating_duration_since(Instant::now()).min(turn);
+                let mut wait = left_until(deadline).min(turn);
                 if given > 0 {
                     wait = Duration::ZERO;
                 }

@@ -111,6 +111,13 @@ const READ_FIXED: [(&str, &str); 5] = [
     ("enable.partition.eof", "true"),
 ];
 
+/// The newer group protocol has these on the broker, and refuses them here.
+const CLASSIC: [(&str, &str); 3] = [
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "1000"),
+];
+
 /// A member of a group.
 pub(super) fn member(
     brokers: &str,
@@ -118,18 +125,14 @@ pub(super) fn member(
     group: &str,
     instance: &str,
 ) -> ClientConfig {
-    let mut ours = READ.to_vec();
-    // The newer protocol has these on the broker, and refuses them here.
-    if properties.get("group.protocol").is_none_or(|protocol| protocol != "consumer") {
-        ours.extend([
-            ("partition.assignment.strategy", "cooperative-sticky"),
-            ("session.timeout.ms", "10000"),
-            ("heartbeat.interval.ms", "1000"),
-        ]);
-    }
     let mut fixed = READ_FIXED.to_vec();
     fixed.extend([("group.id", group), ("group.instance.id", instance)]);
-    config(brokers, properties, &ours, &fixed)
+    if properties.get("group.protocol").is_some_and(|protocol| protocol == "consumer") {
+        let mut allowed = properties.clone();
+        allowed.retain(|key, _| CLASSIC.iter().all(|(classic, _)| key != classic));
+        return config(brokers, &allowed, &READ, &fixed);
+    }
+    config(brokers, properties, &[&READ[..], &CLASSIC[..]].concat(), &fixed)
 }
 
 /// A reader without a group (librdkafka wants a name for one, and never uses it).
@@ -196,7 +199,8 @@ mod tests {
 
     #[test]
     fn the_newer_group_protocol_gets_none_of_the_keys_it_refuses() {
-        let made = member("b:1", &properties(&[("group.protocol", "consumer")]), "g", "i");
+        let made =
+            member("b:1", &properties(&[("group.protocol", "consumer"), ("session.timeout.ms", "6000")]), "g", "i");
         for key in ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"] {
             assert_eq!(made.get(key), None);
         }
