@@ -22,6 +22,7 @@ pub mod decode;
 pub mod encode;
 pub mod engine;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod roles;
 pub mod route;

@@ -12,11 +12,15 @@ use schemas::topics::Topics;
 use crate::config::{Config, Emit, ItemVectors, Role};
 use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
-use crate::log::transaction::{Staged, Transactor};
+use crate::log::staged::Staged;
+use crate::log::transaction::Transactor;
 use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
 use crate::route::{Router, RouterConfig};
 use crate::stage::{Pace, Stage, StageError, Worker};
+
+/// How long one micro-batch may take to be committed, all attempts together, before the worker gives up.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What all workers of a process share.
 #[derive(Clone)]
@@ -173,8 +177,8 @@ fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
         max_ahead_ms: config.events.max_ahead_ms,
         bytes_max: config.events.max_bytes,
     };
-    let staged = Staged::new(topics);
-    let transactor = Transactor::new(config.instance.clone());
+    let staged = Staged::new(topics, &rooms(config));
+    let transactor = Transactor::new(PATIENCE);
     let worker = Worker::new(Router::new(stage, meter.clone()), log, staged, transactor, pace(config), meter);
     Ok((member, worker))
 }
@@ -197,8 +201,8 @@ fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
     };
     let fold = Fold::new(Arc::clone(&shared.views), fold);
     let stage = Engine::new(fold, encoders(shared)?, meter.clone(), Arc::clone(&shared.ended));
-    let staged = Staged::new(topics);
-    let transactor = Transactor::new(config.instance.clone());
+    let staged = Staged::new(topics, &rooms(config));
+    let transactor = Transactor::new(PATIENCE);
     Ok((member, Worker::new(stage, log, staged, transactor, pace(config), meter)))
 }
 

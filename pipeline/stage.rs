@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use schemas::output::Emit;
 
-use crate::log::transaction::{Staged, Transactor};
-use crate::log::{Change, Incoming, Log, LogError, Offset, TopicPartition};
+use crate::log::staged::Staged;
+use crate::log::transaction::{TaskOffset, Transactor};
+use crate::log::{Change, Incoming, Log, LogError, TopicPartition};
 use crate::metrics::Stage as Meter;
 
 /// Why a stage stops its worker.
@@ -40,7 +41,9 @@ pub trait Stage {
     /// Time passes (since the worker's start); returns whether there is something to say without any record.
     fn tick(&mut self, now: Duration) -> bool;
     /// Ends the micro-batch: stages what remains, and gives the offsets that it stands for.
-    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<Offset>, StageError>;
+    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError>;
+    /// Bytes that the end of the micro-batch will stage, about, beside what is staged already.
+    fn bytes_to_come(&self) -> usize;
     /// The transaction is committed.
     fn committed(&mut self);
 }
@@ -96,7 +99,7 @@ impl<S: Stage> Worker<S> {
         while !stop.load(Ordering::Relaxed) {
             self.step(start.elapsed(), &|| start.elapsed())?;
         }
-        self.commit(start.elapsed())?;
+        self.commit()?;
         Ok(self.stage)
     }
 
@@ -133,8 +136,8 @@ impl<S: Stage> Worker<S> {
         let Some(since) = self.open_since else { return Ok(()) };
         let open = now.saturating_sub(since);
         let drained = taken == 0 && open >= self.pace.drained_after;
-        if drained || open >= self.pace.commit_interval || self.staged.bytes() >= self.pace.bytes_max {
-            self.commit(now)?;
+        if drained || open >= self.pace.commit_interval || self.staged.bytes() + self.stage.bytes_to_come() >= self.pace.bytes_max {
+            self.commit()?;
         }
         Ok(())
     }
@@ -157,7 +160,7 @@ impl<S: Stage> Worker<S> {
         Ok(())
     }
 
-    fn commit(&mut self, now: Duration) -> Result<(), StageError> {
+    fn commit(&mut self) -> Result<(), StageError> {
         if self.open_since.take().is_none() {
             return Ok(());
         }
@@ -167,10 +170,10 @@ impl<S: Stage> Worker<S> {
             return Ok(());
         }
         let started = Instant::now();
-        self.transactor.transact(self.log.as_mut(), &mut self.staged, &offsets, now)?;
+        let outcome = self.transactor.commit(self.log.as_mut(), &self.staged, &offsets)?;
         self.meter.committed(std::mem::take(&mut self.taken), &self.staged, started.elapsed());
         self.staged.clear();
         self.stage.committed();
-        Ok(())
+        self.changed(&outcome.changes)
     }
 }

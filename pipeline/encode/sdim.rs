@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use operators::{Fold, Touched};
+use operators::{Fold, TouchedUser};
 use schemas::output::{Emit, Output, Record, Room};
 use shaders::sdim::{Batch, Change, Sdim};
 
@@ -91,7 +91,7 @@ impl SdimRoom {
         heard: &dyn Fn(i32) -> Heard,
         out: &mut dyn Emit,
     ) -> Result<(), shaders::Error> {
-        let mut users: Vec<(Touched<'_>, bool)> = Vec::new();
+        let mut users: Vec<(TouchedUser<'_>, bool)> = Vec::new();
         let mut seen = BTreeSet::new();
         for touched in fold.touched() {
             seen.insert(touched.user);
@@ -123,7 +123,7 @@ impl SdimRoom {
     fn batch(
         &mut self,
         fold: &Fold,
-        users: &[(Touched<'_>, bool)],
+        users: &[(TouchedUser<'_>, bool)],
         out: &mut dyn Emit,
     ) -> Result<(), shaders::Error> {
         self.plan(fold, users);
@@ -151,7 +151,7 @@ impl SdimRoom {
     }
 
     /// What comes into each user's table and what goes: the changes of his window, or all of it where he has no table.
-    fn plan(&mut self, fold: &Fold, users: &[(Touched<'_>, bool)]) {
+    fn plan(&mut self, fold: &Fold, users: &[(TouchedUser<'_>, bool)]) {
         let work = &mut self.work;
         work.clear();
         self.tables.begin_batch();
@@ -163,7 +163,8 @@ impl SdimRoom {
             if fresh {
                 work.rows.extend(fold.item_window(touched.user).map(|row| (row, true)));
             } else {
-                work.rows.extend(touched.changes.iter().map(|change| (change.row, change.added)));
+                work.rows.extend(touched.added.iter().map(|&row| (row, true)));
+                work.rows.extend(touched.evicted.iter().map(|&row| (row, false)));
                 work.rows.extend(held.pending.iter().map(|&row| (row, true)));
             }
             work.row_offsets.push(work.rows.len() as u32);
@@ -173,18 +174,17 @@ impl SdimRoom {
         }
     }
 
-    fn publish(&mut self, fold: &Fold, users: &[(Touched<'_>, bool)], out: &mut dyn Emit) {
+    fn publish(&mut self, fold: &Fold, users: &[(TouchedUser<'_>, bool)], out: &mut dyn Emit) {
         let table = record_table_len(self.config.dim);
         for (&index, table) in self.work.publish.iter().zip(self.work.published.chunks_exact(table)) {
             let (touched, _) = &users[index as usize];
             self.due.publish(touched.task, touched.user, touched.time);
-            let (topic, partition, offset) = &touched.source;
             let head = Head {
                 user_id: touched.user_id,
                 time: touched.time,
                 events: fold.item_window(touched.user).count(),
                 model_version: MODEL_VERSION,
-                source: (topic, *partition, *offset),
+                source: touched.source,
             };
             record::write(&head, table, &mut self.value);
             let record = Record {

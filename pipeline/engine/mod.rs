@@ -17,6 +17,7 @@ use schemas::packed::{self, PackedError};
 
 use self::minimum::Minimum;
 use crate::encode::{Encoders, Heard};
+use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::Stage as Meter;
 use crate::stage::{Stage, StageError};
@@ -177,13 +178,21 @@ impl Stage for Engine {
         false
     }
 
-    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<Offset>, StageError> {
+    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
         self.settle(staged)?;
         let counters = self.fold.counters();
         self.meter.folded(&counters);
         let moved = self.tasks.values().filter(|task| task.next > task.committed);
-        let offset = |task: &Task| Offset { at: task.at.clone(), next: task.next, metadata: String::new() };
+        let offset = |task: &Task| TaskOffset {
+            task: task.at.partition,
+            before: task.committed,
+            offset: Offset { at: task.at.clone(), next: task.next, metadata: String::new() },
+        };
         Ok(moved.map(offset).collect())
+    }
+
+    fn bytes_to_come(&self) -> usize {
+        self.encoders.bytes(self.fold.touched().len())
     }
 
     fn committed(&mut self) {

@@ -5,7 +5,7 @@
 
 use super::staged::Staged;
 use super::{Change, Class, Log, LogError, Offset, TopicPartition};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// Pauses between attempts grow from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
-/// What one task commits: an input partition's offset; the task's staged records go with it.
+/// What one task commits: an input partition's offset; the task's staged records go with it. A task may have several
+/// (its records came from several partitions): then they are committed together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskOffset {
     /// The task, as its records were staged.
@@ -119,8 +120,9 @@ impl Batch<'_> {
     fn attempt(&mut self, log: &mut dyn Log) -> Result<(), LogError> {
         self.again(|| log.begin())?;
         let (staged, left) = (self.staged, self.left.clone());
-        for task in &left {
-            staged.send(task.task, |record| self.again(|| log.send(record)))?;
+        let tasks: BTreeSet<i32> = left.iter().map(|task| task.task).collect();
+        for task in tasks {
+            staged.send(task, |record| self.again(|| log.send(record)))?;
         }
         let offsets: Vec<Offset> = left.iter().map(|task| task.offset.clone()).collect();
         self.again(|| log.send_offsets(&offsets))?;
@@ -168,11 +170,14 @@ impl Batch<'_> {
         self.again(|| log.reopen())?;
         let partitions: Vec<TopicPartition> = self.left.iter().map(|task| task.offset.at.clone()).collect();
         let committed = self.again(|| log.committed(&partitions))?;
-        let is_committed = |task: &TaskOffset, found: Option<&Offset>| {
-            task.offset.next > task.before && found.is_some_and(|found| found.next >= task.offset.next)
-        };
-        let mut found = committed.iter();
-        self.left.retain(|task| !is_committed(task, found.next().and_then(Option::as_ref)));
+        // Of a task with several offsets, those that moved tell together: another owner may have moved one of them.
+        let moved = self.left.iter().zip(&committed).filter(|(task, _)| task.offset.next > task.before);
+        let mut is_committed: BTreeMap<i32, bool> = BTreeMap::new();
+        for (task, found) in moved {
+            let reached = found.as_ref().is_some_and(|found| found.next >= task.offset.next);
+            *is_committed.entry(task.task).or_insert(true) &= reached;
+        }
+        self.left.retain(|task| !is_committed.get(&task.task).copied().unwrap_or(false));
         Ok(())
     }
 
@@ -189,10 +194,11 @@ impl Batch<'_> {
             _ => None,
         });
         let revoked: Vec<TopicPartition> = revoked.flatten().cloned().collect();
-        let lost = |at: &TopicPartition| revoked.contains(at) || !assigned.contains(at);
+        let is_lost = |at: &TopicPartition| revoked.contains(at) || !assigned.contains(at);
+        let lost: BTreeSet<i32> = self.left.iter().filter(|t| is_lost(&t.offset.at)).map(|t| t.task).collect();
         let outcome = &mut self.outcome;
         self.left.retain(|task| {
-            let lost = lost(&task.offset.at);
+            let lost = lost.contains(&task.task);
             if lost {
                 outcome.lost.push(task.offset.at.clone());
             }

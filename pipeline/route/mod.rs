@@ -19,6 +19,7 @@ use schemas::partition::partition_of;
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
 use crate::decode::{DecodeError, Event, decode_event, decode_item};
+use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::Stage as Meter;
 use crate::stage::{Stage, StageError};
@@ -66,7 +67,7 @@ pub struct Counters {
 pub struct Router {
     config: RouterConfig,
     meter: Meter,
-    sources: BTreeMap<TopicPartition, (Source, i64)>,
+    sources: BTreeMap<TopicPartition, Input>,
     destinations: Vec<Destination>,
     /// The next transaction names all partitions of the events to everybody.
     announce: bool,
@@ -74,6 +75,14 @@ pub struct Router {
     now: Duration,
     packed: Vec<u8>,
     counters: Counters,
+}
+
+/// An input partition.
+struct Input {
+    source: Source,
+    /// The next record to read, and the one at the last commit.
+    next: i64,
+    committed: i64,
 }
 
 struct Destination {
@@ -114,7 +123,8 @@ impl Router {
             }
         }
         self.meter.undeclared(event.undeclared);
-        let (source, _) = self.sources.get_mut(&at(record)).expect("records come from assigned partitions only");
+        let input = self.sources.get_mut(&at(record)).expect("records come from assigned partitions only");
+        let source = &mut input.source;
         let origin = Origin { stamp: source.watermark(), partition: record.partition, offset: record.offset };
         source.saw(event.time);
         let (first, second) = halves(&event);
@@ -155,8 +165,8 @@ impl Router {
             controls.extend((0..self.config.events_partitions).map(|partition| control(partition, Progress::Named)));
         }
         let events = self.sources.iter().filter(|(at, _)| at.topic == self.config.events);
-        let news = events.filter_map(|(at, (source, _))| {
-            let progress = told.news(at.partition, source.progress())?;
+        let news = events.filter_map(|(at, input)| {
+            let progress = told.news(at.partition, input.source.progress())?;
             (progress != Progress::Named).then(|| control(at.partition, progress))
         });
         controls.extend(news);
@@ -202,7 +212,8 @@ impl Stage for Router {
                 Some(offset) => offset.next,
                 None => log.watermarks(at)?.0,
             };
-            self.sources.insert(at.clone(), (Source::new(kept, self.config.out_of_orderness_ms), next));
+            let source = Source::new(kept, self.config.out_of_orderness_ms);
+            self.sources.insert(at.clone(), Input { source, next, committed: next });
             positions.push((at.clone(), next));
         }
         self.announce = true;
@@ -221,9 +232,9 @@ impl Stage for Router {
     }
 
     fn record(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
-        let Some((source, next)) = self.sources.get_mut(&at(record)) else { return Ok(()) };
-        *next = record.offset + 1;
-        source.read();
+        let Some(input) = self.sources.get_mut(&at(record)) else { return Ok(()) };
+        input.next = record.offset + 1;
+        input.source.read();
         self.counters.records += 1;
         let routed = match *record.topic == self.config.events {
             true => self.event(record, staged),
@@ -240,10 +251,10 @@ impl Stage for Router {
 
     fn at_end(&mut self, at: &TopicPartition, finished: bool) {
         let now = self.now;
-        if let Some((source, _)) = self.sources.get_mut(at) {
-            source.at_end(now);
+        if let Some(input) = self.sources.get_mut(at) {
+            input.source.at_end(now);
             if finished {
-                source.finish();
+                input.source.finish();
             }
         }
     }
@@ -251,19 +262,19 @@ impl Stage for Router {
     fn tick(&mut self, now: Duration) -> bool {
         self.now = now;
         let timeout = self.config.idle_timeout;
-        self.sources.values_mut().for_each(|(source, _)| source.check_idle(now, timeout));
+        self.sources.values_mut().for_each(|input| input.source.check_idle(now, timeout));
         if now.saturating_sub(self.told_at) < CONTROL_INTERVAL && !self.announce {
             return false;
         }
         let destinations = &self.destinations;
         let mut sources = self.sources.iter().filter(|(at, _)| at.topic == self.config.events);
         self.announce && !self.sources.is_empty()
-            || sources.any(|(at, (source, _))| {
-                destinations.iter().any(|to| to.told.is_news(at.partition, source.progress()))
+            || sources.any(|(at, input)| {
+                destinations.iter().any(|to| to.told.is_news(at.partition, input.source.progress()))
             })
     }
 
-    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<Offset>, StageError> {
+    fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
         let everybody = self.announce || self.now.saturating_sub(self.told_at) >= CONTROL_INTERVAL;
         for partition in 0..self.destinations.len() {
             if everybody || self.destinations[partition].rows.bytes() > 0 {
@@ -277,13 +288,19 @@ impl Stage for Router {
             self.told_at = self.now;
             self.announce = false;
         }
-        let offset = |(at, (source, next)): (&TopicPartition, &(Source, i64))| Offset {
-            at: at.clone(),
-            next: *next,
-            metadata: source.kept().write(),
+        let offset = |(at, input): (&TopicPartition, &Input)| TaskOffset {
+            task: TASK,
+            before: input.committed,
+            offset: Offset { at: at.clone(), next: input.next, metadata: input.source.kept().write() },
         };
         Ok(self.sources.iter().map(offset).collect())
     }
 
-    fn committed(&mut self) {}
+    fn bytes_to_come(&self) -> usize {
+        self.destinations.iter().map(|destination| destination.rows.bytes()).sum()
+    }
+
+    fn committed(&mut self) {
+        self.sources.values_mut().for_each(|input| input.committed = input.next);
+    }
 }

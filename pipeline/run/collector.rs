@@ -112,8 +112,9 @@ impl OutputFile {
 
 fn dead_letter(record: Incoming<'_>, headers: Headers<'_>, line: &mut Vec<u8>) {
     let text = |name: &str| {
-        let value = headers.iter().find(|(header, _)| *header == format!("wellspring.{name}")).map(|(_, value)| value);
-        value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+        let mut headers = headers;
+        let value = headers.find(|(header, _)| header.strip_prefix("wellspring.") == Some(name));
+        value.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default()
     };
     let bytes = record.value.unwrap_or_default();
     let value = std::str::from_utf8(bytes).ok();

@@ -1,9 +1,10 @@
 //! `run`: every role in this process over the embedded log, from inputs that end to files.
 //!
 //! # Layout
-//! - [`collector`]: outputs to files.
+//! - [`inputs`]: sources to input records. [`collector`]: outputs to files.
 
 pub mod collector;
+pub mod inputs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::log::{Broker, LogError, TopicSpec};
 use crate::metrics::Metrics;
 use crate::roles::{self, RoleError, Shared, Workers};
 use crate::service::{self, ServiceError};
+use crate::source::SourceError;
 use crate::{engine::Engine, model, route::Router};
 
 /// Items between two reads of the catalogue: the items topic holds no more than it can.
@@ -35,8 +37,8 @@ pub enum RunError {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// An input cannot be read.
-    #[error("{0}")]
-    Input(String),
+    #[error(transparent)]
+    Input(#[from] SourceError),
     /// An output cannot be written.
     #[error("writing {path}: {error}; is there room, and may it be written to?")]
     Output {

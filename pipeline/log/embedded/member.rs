@@ -1,10 +1,11 @@
 //! One member of a group with its transactional producer.
 
 use super::Shared;
-use super::chunk::{Builder, CHUNK_BYTES, Piece, RECORD_BYTES_MAX};
+use super::chunk::Piece;
 use super::faults::{Call, Fault};
 use super::group::At;
-use super::state::{State, unknown_topic};
+use super::outbox::Outbox;
+use super::state::State;
 use crate::log::{Change, Class, Incoming, Log, LogError, Offset, Outgoing, TopicPartition};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,14 +20,6 @@ struct Owned {
     /// Where the end was last told.
     told_end: Option<i64>,
     told_finished: bool,
-}
-
-/// What is staged for one topic and not yet handed to the log.
-struct Buffers {
-    topic: usize,
-    name: Arc<str>,
-    compacted: bool,
-    partitions: Vec<Builder>,
 }
 
 /// A member of a consumer group of an [`super::Embedded`] log, with its producer.
@@ -45,7 +38,7 @@ pub struct EmbeddedLog {
     pieces: Vec<Piece>,
     /// Which partition the pieces are of, and how many.
     taken: Vec<(usize, usize)>,
-    buffers: Vec<Buffers>,
+    outbox: Outbox,
 }
 
 impl EmbeddedLog {
@@ -65,7 +58,7 @@ impl EmbeddedLog {
             turn: 0,
             pieces: Vec::new(),
             taken: Vec::new(),
-            buffers: Vec::new(),
+            outbox: Outbox::default(),
         };
         log.join(&mut state);
         Ok(log)
@@ -145,14 +138,6 @@ impl EmbeddedLog {
         self.rebalance(state, changes)
     }
 
-    /// Whether what this member writes is read too slowly, so that it must not read on.
-    fn is_ahead(&self, state: &State) -> bool {
-        self.buffers.iter().any(|buffers| {
-            let topic = &state.topics[buffers.topic];
-            !topic.compacted && topic.is_read() && topic.bytes() > self.shared.settings.topic_bytes_max
-        })
-    }
-
     /// Takes hold of up to `max` records; tells of partitions that stand at their end and gave none.
     fn gather(&mut self, state: &mut State, max: usize, changes: &mut Vec<Change>) -> Result<(), LogError> {
         let (count, mut left) = (self.owned.len(), max);
@@ -196,43 +181,6 @@ impl EmbeddedLog {
             LogError::new(Class::Abortable, context, "is not this member's (any more)".into())
         })
     }
-
-    /// The buffers of a topic, at the front of the list so that a run of sends finds them at once.
-    fn buffers_of(&mut self, topic: &str) -> Result<&mut Buffers, LogError> {
-        let place = match self.buffers.iter().position(|buffers| &*buffers.name == topic) {
-            Some(place) => place,
-            None => {
-                let state = self.shared.lock();
-                let at = state.topic(topic).map_err(|_| unknown_topic(topic))?;
-                let found = &state.topics[at];
-                self.buffers.push(Buffers {
-                    topic: at,
-                    name: Arc::clone(&found.name),
-                    compacted: found.compacted,
-                    partitions: found.partitions.iter().map(|_| Builder::default()).collect(),
-                });
-                self.buffers.len() - 1
-            }
-        };
-        self.buffers.swap(0, place);
-        Ok(&mut self.buffers[0])
-    }
-
-    /// Hands all that is staged to the log.
-    fn flush(&mut self, state: &mut State) -> Result<(), LogError> {
-        for buffers in &mut self.buffers {
-            for (partition, records) in
-                buffers.partitions.iter_mut().enumerate().filter(|(_, staged)| !staged.is_empty())
-            {
-                state.push(&self.name, self.epoch, (buffers.topic, partition as i32), records.take())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn discard(&mut self) {
-        self.buffers.iter_mut().flat_map(|buffers| &mut buffers.partitions).for_each(Builder::clear);
-    }
 }
 
 fn named(state: &State, at: At) -> TopicPartition {
@@ -257,7 +205,7 @@ impl Log for EmbeddedLog {
             let mut deadline = None;
             loop {
                 log.rebalance(&mut state, &mut changes)?;
-                if max_records > 0 && !log.is_ahead(&state) {
+                if max_records > 0 && !log.outbox.is_ahead(&state, shared.settings.topic_bytes_max) {
                     log.gather(&mut state, max_records, &mut changes)?;
                 }
                 let now = Instant::now();
@@ -351,36 +299,14 @@ impl Log for EmbeddedLog {
     }
 
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), LogError> {
-        self.call(Call::Send, |log| {
-            let refused = |message: String| {
-                let context = format!("partition {} of topic \"{}\"", record.partition, record.topic);
-                Err(LogError::new(Class::Fatal, context, message))
-            };
-            let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-            let buffers = log.buffers_of(record.topic)?;
-            if buffers.compacted && record.key.is_none() {
-                return refused("a compacted topic takes no record without a key".into());
-            }
-            if size > RECORD_BYTES_MAX {
-                return refused(format!("a record of {size} bytes is larger than {RECORD_BYTES_MAX}"));
-            }
-            let (count, topic) = (buffers.partitions.len(), buffers.topic);
-            let staged = usize::try_from(record.partition).ok().and_then(|at| buffers.partitions.get_mut(at));
-            let Some(staged) = staged else { return refused(format!("no such partition: the topic has {count}")) };
-            staged.push(None, record.key, record.value, record.headers);
-            if staged.size() >= CHUNK_BYTES {
-                let full = staged.take();
-                log.shared.lock().push(&log.name, log.epoch, (topic, record.partition), full)?;
-            }
-            Ok(())
-        })
+        self.call(Call::Send, |log| log.outbox.send(&log.shared, (&log.name, log.epoch), &record))
     }
 
     fn send_offsets(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
         self.call(Call::SendOffsets, |log| {
             let shared = Arc::clone(&log.shared);
             let mut state = shared.lock();
-            log.flush(&mut state)?;
+            log.outbox.flush(&mut state, (&log.name, log.epoch))?;
             state.add_offsets((&log.name, log.epoch), (&log.group, log.id), offsets)
         })
     }
@@ -389,7 +315,7 @@ impl Log for EmbeddedLog {
         self.call(Call::Commit, |log| {
             let shared = Arc::clone(&log.shared);
             let mut state = shared.lock();
-            log.flush(&mut state)?;
+            log.outbox.flush(&mut state, (&log.name, log.epoch))?;
             let ended = state.end(&log.name, log.epoch, true);
             shared.wake(&state);
             ended
@@ -398,7 +324,7 @@ impl Log for EmbeddedLog {
 
     fn abort(&mut self) -> Result<(), LogError> {
         self.call(Call::Abort, |log| {
-            log.discard();
+            log.outbox.discard();
             let mut state = log.shared.lock();
             let ended = state.end(&log.name, log.epoch, false);
             log.shared.wake(&state);
@@ -408,7 +334,7 @@ impl Log for EmbeddedLog {
 
     fn reopen(&mut self) -> Result<(), LogError> {
         self.call(Call::Reopen, |log| {
-            log.discard();
+            log.outbox.discard();
             let mut state = log.shared.lock();
             log.epoch = state.init_producer(&log.name);
             log.shared.wake(&state);

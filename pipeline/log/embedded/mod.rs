@@ -5,7 +5,8 @@
 //! - `partition`: what is visible, what is aborted, what is trimmed or compacted.
 //! - `group`: who owns which partition; committed offsets.
 //! - `state`: topics, producers and groups behind one lock.
-//! - `member`: the [`Log`] of one worker. `reader`: a [`Reader`]. `faults`: where tests make calls fail.
+//! - `member`: the [`Log`] of one worker. `outbox`: what its producer has not handed over yet.
+//! - `reader`: a [`Reader`]. `faults`: where tests make calls fail.
 //!
 //! A send copies the record once, into a builder of the sender's own; a whole builder goes in under one lock. A poll takes
 //! hold of chunks under the lock and reads them outside of it.
@@ -16,6 +17,7 @@ mod group;
 mod member;
 #[cfg(test)]
 mod model;
+mod outbox;
 mod partition;
 mod reader;
 mod state;
