@@ -1,3 +1,4 @@
 //! Wellspring: the service between Kafka topics.
 
 pub mod config;
+pub mod source;

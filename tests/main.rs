@@ -2,3 +2,5 @@
 
 /// Settings: three places, one meaning.
 mod config;
+/// Inputs: every kind of file, SQL over them, the order over several.
+mod source;
