@@ -1,4 +1,5 @@
 //! Wellspring: the service between Kafka topics.
 
 pub mod config;
+pub mod log;
 pub mod source;

@@ -3,7 +3,13 @@
 //! # Layout
 //! - `embedded/`: the log in this process, with Kafka's transactional meaning.
 //! - `kafka/`: Apache Kafka through librdkafka.
+//! - `staged`: what a micro-batch is to send, by task.
 //! - `transaction`: one micro-batch, one transaction: sends what was staged, again where the log says so.
+
+pub mod embedded;
+pub mod kafka;
+pub mod staged;
+pub mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +104,13 @@ pub struct LogError {
     pub context: String,
     /// What was wrong, and what to do.
     pub message: String,
+}
+
+impl LogError {
+    /// An error that has nothing to do with fencing.
+    pub fn new(class: Class, context: String, message: String) -> Self {
+        Self { class, fenced: false, context, message }
+    }
 }
 
 /// One member of one consumer group together with one transactional producer: what one worker thread needs of a log.

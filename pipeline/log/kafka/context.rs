@@ -1,0 +1,142 @@
+//! What librdkafka tells from inside its calls: log lines, rebalances, records that were not delivered.
+
+use crate::log::TopicPartition;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        // One property map serves consumers and producers; librdkafka remarks on what is not for the one at hand.
+        _ if line.contains("will be ignored by this") => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+/// librdkafka mends connections by itself; the calls that suffer fail on their own.
+fn error_line(error: &KafkaError, reason: &str) {
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        tracing::warn!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+/// What a rebalance did, in the order of its callbacks.
+pub(super) enum Moved {
+    /// Assigned, and paused already.
+    Here(Vec<(String, i32)>),
+    Away(Vec<(String, i32)>),
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
+    list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+/// For a member of a group: notes what moves, to be told by `poll`.
+#[derive(Default)]
+pub(super) struct MemberContext {
+    moved: Mutex<Vec<Moved>>,
+}
+
+impl MemberContext {
+    pub(super) fn take_moved(&self) -> Vec<Moved> {
+        std::mem::take(&mut *lock(&self.moved))
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        error_line(&error, reason);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            tracing::info!(partitions = ?partitions(list), lost = consumer.assignment_lost(), "partitions revoked");
+            lock(&self.moved).push(Moved::Away(partitions(list)));
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                // Their tasks are to be made first, and know better where to begin.
+                if let Err(error) = consumer.pause(list) {
+                    tracing::warn!("new partitions not paused: {error}");
+                }
+                tracing::info!(partitions = ?partitions(list), "partitions assigned");
+                lock(&self.moved).push(Moved::Here(partitions(list)));
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => tracing::warn!("rebalance failed: {error}"),
+        }
+    }
+}
+
+/// For clients without a group.
+pub(super) struct QuietContext;
+
+impl ClientContext for QuietContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        error_line(&error, reason);
+    }
+}
+
+impl ConsumerContext for QuietContext {}
+
+/// For a producer: keeps the first record that was not delivered.
+#[derive(Default)]
+pub(super) struct SendContext {
+    failed: Mutex<Option<(RDKafkaErrorCode, TopicPartition)>>,
+}
+
+impl SendContext {
+    pub(super) fn take_failed(&self) -> Option<(RDKafkaErrorCode, TopicPartition)> {
+        lock(&self.failed).take()
+    }
+}
+
+impl ClientContext for SendContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        error_line(&error, reason);
+    }
+}
+
+impl ProducerContext for SendContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        if let Err((error, message)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            let at = TopicPartition { topic: message.topic().into(), partition: message.partition() };
+            // What follows the first is mostly purged because of it.
+            lock(&self.failed).get_or_insert((code, at));
+        }
+    }
+}

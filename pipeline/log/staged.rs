@@ -1,0 +1,237 @@
+//! What a micro-batch is to send, kept until it is committed: bytes in arenas, one list per task.
+
+use super::Outgoing;
+use schemas::output::{Emit, Output, Record, Room};
+use schemas::topics::Topics;
+use std::ops::Range;
+use std::sync::Arc;
+
+const NONE: u32 = u32::MAX;
+
+/// One record; key, value and headers follow each other in the task's bytes.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    key: u32,
+    value: u32,
+    /// Its headers in the task's list.
+    headers: (u32, u32),
+    /// Place in the list of outputs.
+    output: u16,
+    partition: i32,
+}
+
+/// A header's name and value in the task's bytes.
+type Header = (Range<usize>, Range<usize>);
+
+#[derive(Debug, Default)]
+struct Task {
+    task: i32,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    headers: Vec<Header>,
+}
+
+/// Output records by task, in the order of emission; `clear` keeps the memory.
+#[derive(Debug)]
+pub struct Staged {
+    /// Sorted by output.
+    outputs: Vec<(Output, Arc<str>)>,
+    /// The first `live` of these are in use.
+    tasks: Vec<Task>,
+    live: usize,
+    /// The task and the output of the last record.
+    last: (usize, usize),
+}
+
+impl Staged {
+    /// For the outputs of an application with these rooms.
+    pub fn new(topics: &Topics, rooms: &[Room]) -> Self {
+        let mut outputs = topics.outputs(rooms);
+        outputs.extend([Output::ByUser, Output::Models]);
+        outputs.sort_unstable();
+        let outputs = outputs.into_iter().map(|output| (output, topics.name(output).into())).collect();
+        Self { outputs, tasks: Vec::new(), live: 0, last: (0, 0) }
+    }
+
+    /// Forgets all records.
+    pub fn clear(&mut self) {
+        self.live = 0;
+    }
+
+    /// Forgets the records of one task.
+    pub fn drop_task(&mut self, task: i32) {
+        if let Some(place) = self.place(task) {
+            self.live -= 1;
+            // The order of the tasks says nothing; that of the records of each is kept.
+            self.tasks.swap(place, self.live);
+        }
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.tasks().all(|task| task.spans.is_empty())
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.tasks().map(|task| task.spans.len()).sum()
+    }
+
+    /// Bytes of keys, values and headers.
+    pub fn bytes(&self) -> usize {
+        self.tasks().map(|task| task.bytes.len()).sum()
+    }
+
+    /// How many records go to each output, of those that get any.
+    pub fn counts(&self) -> Vec<(Output, u64)> {
+        let mut counts = vec![0; self.outputs.len()];
+        for span in self.tasks().flat_map(|task| &task.spans) {
+            counts[usize::from(span.output)] += 1;
+        }
+        let outputs = self.outputs.iter().map(|(output, _)| *output);
+        outputs.zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// The tasks that have records.
+    pub fn task_ids(&self) -> impl Iterator<Item = i32> + '_ {
+        self.tasks().map(|task| task.task)
+    }
+
+    /// Gives each record of a task to `each`, in order, until one fails.
+    pub fn send<E>(&self, task: i32, mut each: impl FnMut(Outgoing<'_>) -> Result<(), E>) -> Result<(), E> {
+        let Some(task) = self.tasks().find(|staged| staged.task == task) else { return Ok(()) };
+        let mut headers = Vec::new();
+        for span in &task.spans {
+            let mut at = span.start;
+            let mut part = |length: u32| {
+                (length != NONE).then(|| {
+                    at += length as usize;
+                    &task.bytes[at - length as usize..at]
+                })
+            };
+            let (key, value) = (part(span.key), part(span.value));
+            headers.clear();
+            for (name, value) in &task.headers[span.headers.0 as usize..span.headers.1 as usize] {
+                let name = std::str::from_utf8(&task.bytes[name.clone()]).expect("copied from text");
+                headers.push((name, &task.bytes[value.clone()]));
+            }
+            let topic = &self.outputs[usize::from(span.output)].1;
+            each(Outgoing { topic, partition: span.partition, key, value, headers: &headers })?;
+        }
+        Ok(())
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks[..self.live].iter()
+    }
+
+    fn place(&self, task: i32) -> Option<usize> {
+        self.tasks().position(|staged| staged.task == task)
+    }
+
+    /// The task's list, begun where there is none.
+    fn task_mut(&mut self, task: i32) -> &mut Task {
+        let last = self.last.0;
+        let place = if last < self.live && self.tasks[last].task == task { Some(last) } else { self.place(task) };
+        let place = place.unwrap_or_else(|| {
+            if self.live == self.tasks.len() {
+                self.tasks.push(Task::default());
+            }
+            let begun = &mut self.tasks[self.live];
+            begun.task = task;
+            begun.bytes.clear();
+            begun.spans.clear();
+            begun.headers.clear();
+            self.live += 1;
+            self.live - 1
+        });
+        self.last.0 = place;
+        &mut self.tasks[place]
+    }
+}
+
+impl Emit for Staged {
+    /// # Panics
+    /// Where the output is none of the application's.
+    fn emit(&mut self, task: i32, record: Record<'_>) {
+        if self.outputs[self.last.1].0 != record.output {
+            let found = self.outputs.binary_search_by_key(&record.output, |(output, _)| *output);
+            self.last.1 = found.expect("an output of a view or room that was named when this was made");
+        }
+        let output = self.last.1 as u16;
+        let staged = self.task_mut(task);
+        let start = staged.bytes.len();
+        staged.bytes.extend_from_slice(record.key.unwrap_or_default());
+        staged.bytes.extend_from_slice(record.value.unwrap_or_default());
+        let first = staged.headers.len() as u32;
+        for (name, value) in record.headers {
+            let (from, middle) = (staged.bytes.len(), staged.bytes.len() + name.len());
+            staged.bytes.extend_from_slice(name.as_bytes());
+            staged.bytes.extend_from_slice(value);
+            staged.headers.push((from..middle, middle..staged.bytes.len()));
+        }
+        let length = |part: Option<&[u8]>| part.map_or(NONE, |bytes| bytes.len() as u32);
+        staged.spans.push(Span {
+            start,
+            key: length(record.key),
+            value: length(record.value),
+            headers: (first, staged.headers.len() as u32),
+            output,
+            partition: record.partition,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(staged: &Staged, task: i32) -> Vec<String> {
+        let mut seen = Vec::new();
+        let all = staged.send(task, |record| {
+            let text =
+                |bytes: Option<&[u8]>| format!("{:?}", bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+            seen.push(format!(
+                "{} {} {} {} {:?}",
+                record.topic,
+                record.partition,
+                text(record.key),
+                text(record.value),
+                record.headers
+            ));
+            Ok::<_, ()>(())
+        });
+        all.unwrap();
+        seen
+    }
+
+    #[test]
+    fn records_come_back_by_task_in_order() {
+        let topics = Topics::new("app", "p.", vec!["v".into()]);
+        let mut staged = Staged::new(&topics, &[Room::Sdim]);
+        let record = |output, key: Option<&'static str>, value: Option<&'static str>| Record {
+            output,
+            partition: 3,
+            key: key.map(str::as_bytes),
+            value: value.map(str::as_bytes),
+            headers: &[],
+        };
+        for _ in 0..2 {
+            staged.clear();
+            staged.emit(7, record(Output::View(0), Some("a"), Some("1")));
+            staged.emit(8, record(Output::Encoding(Room::Sdim), Some("b"), None));
+            let headers: [(&str, &[u8]); 1] = [("e", b"x")];
+            staged.emit(7, Record { headers: &headers, ..record(Output::DeadLetter, None, Some("2")) });
+            assert_eq!(
+                texts(&staged, 7),
+                [r#"p.features.v 3 Some("a") Some("1") []"#, r#"p.dead-letters 3 None Some("2") [("e", [120])]"#]
+            );
+            assert_eq!(texts(&staged, 8), [r#"p.encodings.sdim 3 Some("b") None []"#]);
+            assert_eq!((staged.len(), staged.bytes()), (3, 6));
+        }
+        staged.drop_task(7);
+        assert_eq!((texts(&staged, 7).len(), texts(&staged, 8).len(), staged.len()), (0, 1, 1));
+        assert_eq!(staged.counts(), [(Output::Encoding(Room::Sdim), 1)]);
+    }
+}

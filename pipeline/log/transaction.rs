@@ -1,0 +1,208 @@
+//! One micro-batch, one transaction: outputs and offsets are committed together or not at all, whatever the log answers.
+//!
+//! The log's input cannot change, so neither can what was made of it: after an abort, or an outcome that is not known,
+//! the same staged records and offsets are sent again, less those of partitions that are another's by then.
+
+use super::staged::Staged;
+use super::{Change, Class, Log, LogError, Offset, TopicPartition};
+use std::collections::VecDeque;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Being fenced this often in [`FENCED_WITHIN`] means that two processes share one name.
+const FENCED_MAX: usize = 3;
+const FENCED_WITHIN: Duration = Duration::from_secs(60);
+/// Pauses between attempts grow from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
+
+/// What one task commits: an input partition's offset; the task's staged records go with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskOffset {
+    /// The task, as its records were staged.
+    pub task: i32,
+    /// The offset at which the task stood before this batch. Where that is the offset to be committed as well, the batch
+    /// read nothing; if the log then loses the answer to its commit, it is sent again, so it must bear repetition.
+    pub before: i64,
+    /// The offset to be committed.
+    pub offset: Offset,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Partitions that were lost on the way; nothing was committed for them here.
+    pub lost: Vec<TopicPartition>,
+    /// What polls in between told, in order; to be handled as if the next poll had told it.
+    pub changes: Vec<Change>,
+    /// How many transactions it took.
+    pub attempts: u32,
+}
+
+/// Drives transactions; remembers how often it was fenced.
+#[derive(Debug)]
+pub struct Transactor {
+    /// How long one batch may take, all attempts together.
+    patience: Duration,
+    /// The shortest and the longest pause between attempts.
+    pauses: (Duration, Duration),
+    fenced: VecDeque<Instant>,
+}
+
+/// What is left to do of one batch.
+struct Batch<'a> {
+    staged: &'a Staged,
+    left: Vec<&'a TaskOffset>,
+    outcome: Outcome,
+    deadline: Instant,
+    pause: Duration,
+    pause_max: Duration,
+}
+
+impl Transactor {
+    /// A driver that gives up on a batch after `patience`.
+    pub fn new(patience: Duration) -> Self {
+        Self { patience, pauses: PAUSES, fenced: VecDeque::new() }
+    }
+
+    /// Commits the records of the tasks of `offsets` with those offsets. An error means that this worker has to end.
+    pub fn commit(&mut self, log: &mut dyn Log, staged: &Staged, offsets: &[TaskOffset]) -> Result<Outcome, LogError> {
+        let mut batch = Batch {
+            staged,
+            left: offsets.iter().collect(),
+            outcome: Outcome::default(),
+            deadline: Instant::now() + self.patience,
+            pause: self.pauses.0,
+            pause_max: self.pauses.1,
+        };
+        if let Some(task) = staged.task_ids().find(|task| offsets.iter().all(|offset| offset.task != *task)) {
+            let message = "has records but no offset to be committed with them".into();
+            return Err(LogError::new(Class::Fatal, format!("task {task}"), message));
+        }
+        while !batch.left.is_empty() {
+            batch.outcome.attempts += 1;
+            let Err(error) = batch.attempt(log) else { break };
+            tracing::warn!(class = ?error.class, fenced = error.fenced, "transaction sent again: {error}");
+            self.count_fencing(&error)?;
+            let mut recovery = if error.class == Class::Abortable { batch.abort(log) } else { Err(error) };
+            while let Err(error) = recovery {
+                self.count_fencing(&error)?;
+                batch.give_up_on(&error)?;
+                recovery = batch.reopen(log);
+            }
+            batch.follow_changes(log)?;
+        }
+        Ok(batch.outcome)
+    }
+
+    /// Three times within a minute is no accident.
+    fn count_fencing(&mut self, error: &LogError) -> Result<(), LogError> {
+        if !error.fenced {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.fenced.retain(|then| now - *then < FENCED_WITHIN);
+        self.fenced.push_back(now);
+        if self.fenced.len() < FENCED_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "fenced {FENCED_MAX} times within {} s ({}): two processes run under one name; give each its own `instance`",
+            FENCED_WITHIN.as_secs(),
+            error.message
+        );
+        Err(LogError { class: Class::Fatal, fenced: true, context: error.context.clone(), message })
+    }
+}
+
+impl Batch<'_> {
+    /// One transaction with all that is left.
+    fn attempt(&mut self, log: &mut dyn Log) -> Result<(), LogError> {
+        self.again(|| log.begin())?;
+        let (staged, left) = (self.staged, self.left.clone());
+        for task in &left {
+            staged.send(task.task, |record| self.again(|| log.send(record)))?;
+        }
+        let offsets: Vec<Offset> = left.iter().map(|task| task.offset.clone()).collect();
+        self.again(|| log.send_offsets(&offsets))?;
+        self.again(|| log.commit())
+    }
+
+    /// Calls again while the log asks for that and there is time.
+    fn again<T>(&mut self, mut call: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
+        loop {
+            match call() {
+                Err(error) if error.class == Class::Retriable => self.give_up_on(&error)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Pauses, longer each time; fails where the error is fatal or time is over.
+    fn give_up_on(&mut self, error: &LogError) -> Result<(), LogError> {
+        if error.class == Class::Fatal || Instant::now() >= self.deadline {
+            let (fenced, context) = (error.fenced, error.context.clone());
+            let message = match error.class {
+                Class::Fatal => error.message.clone(),
+                _ => format!("{}; given up after {} attempts", error.message, self.outcome.attempts),
+            };
+            return Err(LogError { class: Class::Fatal, fenced, context, message });
+        }
+        self.rest();
+        Ok(())
+    }
+
+    fn rest(&mut self) {
+        sleep(self.pause);
+        self.pause = (self.pause * 2).min(self.pause_max);
+    }
+
+    /// The transaction is certainly not committed.
+    fn abort(&mut self, log: &mut dyn Log) -> Result<(), LogError> {
+        self.again(|| log.abort())?;
+        self.rest();
+        Ok(())
+    }
+
+    /// The transaction may be committed: the producer is made anew, which settles it, then the offsets tell.
+    fn reopen(&mut self, log: &mut dyn Log) -> Result<(), LogError> {
+        self.again(|| log.reopen())?;
+        let partitions: Vec<TopicPartition> = self.left.iter().map(|task| task.offset.at.clone()).collect();
+        let committed = self.again(|| log.committed(&partitions))?;
+        let is_committed = |task: &TaskOffset, found: Option<&Offset>| {
+            task.offset.next > task.before && found.is_some_and(|found| found.next >= task.offset.next)
+        };
+        let mut found = committed.iter();
+        self.left.retain(|task| !is_committed(task, found.next().and_then(Option::as_ref)));
+        Ok(())
+    }
+
+    /// Lets the group have its say (no transaction is open now), and drops the tasks that are another's.
+    fn follow_changes(&mut self, log: &mut dyn Log) -> Result<(), LogError> {
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let changes = self.again(|| log.poll(Duration::ZERO, 0, &mut |_| {}))?;
+        let assigned = log.assignment()?;
+        // A partition that was lost and came back is to be begun anew as well.
+        let revoked = changes.iter().filter_map(|change| match change {
+            Change::Revoked(partitions) => Some(partitions),
+            _ => None,
+        });
+        let revoked: Vec<TopicPartition> = revoked.flatten().cloned().collect();
+        let lost = |at: &TopicPartition| revoked.contains(at) || !assigned.contains(at);
+        let outcome = &mut self.outcome;
+        self.left.retain(|task| {
+            let lost = lost(&task.offset.at);
+            if lost {
+                outcome.lost.push(task.offset.at.clone());
+            }
+            !lost
+        });
+        outcome.changes.extend(changes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod tests;

@@ -1,0 +1,208 @@
+//! A real Apache Kafka for the tests: the one at `WELLSPRING_TEST_BROKERS`, else one started on loopback for this process.
+//!
+//! The jars come from Maven once, into `WELLSPRING_CACHE` (default `$XDG_CACHE_HOME/wellspring`). The broker is the child of
+//! a small shell that ends it, and removes its data, as soon as this process is gone, however it went.
+
+use pipeline::log::kafka::KafkaBroker;
+use pipeline::log::{Broker, TopicSpec};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, process, thread};
+
+const VERSION: &str = "4.3.1";
+const NEEDED: &str = "install Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven), or name a \
+                      running broker in WELLSPRING_TEST_BROKERS";
+const READY_MAX: Duration = Duration::from_secs(120);
+
+/// Kept for the whole process: when its standard input closes, the broker ends.
+static STARTED: OnceLock<Result<(String, Option<Child>), String>> = OnceLock::new();
+
+/// The bootstrap servers; started at the first call.
+///
+/// # Panics
+/// Where there is no broker and none can be started: a test without one has failed.
+pub fn brokers() -> &'static str {
+    let started = STARTED.get_or_init(|| match env::var("WELLSPRING_TEST_BROKERS") {
+        Ok(brokers) => Ok((brokers, None)),
+        Err(_) => start().map(|(brokers, guard)| (brokers, Some(guard))),
+    });
+    match started {
+        Ok((brokers, _)) => brokers,
+        Err(why) => panic!("no Kafka to test with: {why}; {NEEDED}"),
+    }
+}
+
+/// The cluster, with librdkafka properties.
+pub fn kafka(properties: &[(&str, &str)]) -> KafkaBroker {
+    let properties: BTreeMap<String, String> =
+        properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    KafkaBroker::new(brokers(), &properties)
+}
+
+/// A name that no other test and no other run has.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    format!("{name}-{}-{now}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes a topic of a unique name.
+pub fn topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
+    let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let spec = TopicSpec { name: unique(name), partitions, settings };
+    kafka(&[]).create(std::slice::from_ref(&spec)).unwrap();
+    spec.name
+}
+
+fn cache() -> PathBuf {
+    let own = env::var_os("WELLSPRING_CACHE").map(PathBuf::from);
+    let home = || env::var_os("HOME").map_or_else(env::temp_dir, |home| PathBuf::from(home).join(".cache"));
+    own.unwrap_or_else(|| env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("wellspring"))
+}
+
+fn said(what: &str, error: io::Error) -> String {
+    format!("{what}: {error}")
+}
+
+/// Runs a program to its end.
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = format!("{:?}", command.get_program());
+    let output = command.stdin(Stdio::null()).output().map_err(|error| said(&name, error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let tail: Vec<&str> = text.lines().rev().take(15).collect();
+    Err(format!("{name} ended with {}:\n{}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("\n")))
+}
+
+/// The folder of the broker's jars.
+fn jars() -> Result<PathBuf, String> {
+    let folder = cache().join(format!("kafka-{VERSION}"));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(cache()).map_err(|error| said("the cache folder", error))?;
+    // Another process may do the same: whoever is first to rename wins.
+    let half = cache().join(unique(".kafka"));
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/pom.xml");
+    run(Command::new("mvn")
+        .args(["-B", "-q", "-f"])
+        .arg(pom)
+        .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
+        .arg("-DincludeScope=runtime")
+        .arg(format!("-DoutputDirectory={}", half.display())))?;
+    if fs::rename(&half, &folder).is_err() {
+        fs::remove_dir_all(&half).map_err(|error| said("the cache folder", error))?;
+    }
+    Ok(folder)
+}
+
+fn free_ports() -> io::Result<[u16; 2]> {
+    let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([held[0].local_addr()?.port(), held[1].local_addr()?.port()])
+}
+
+/// One node that is broker and controller. What differs from Kafka's defaults for speed: transactions that ran out of time
+/// are aborted within 1 s (10 s), a group's first division does not wait (3 s), sessions may be as short as 1 s (6 s), and
+/// the internal topics have 4 partitions (50).
+fn properties(data: &Path, [broker, controller]: [u16; 2]) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={}
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=500
+log.cleaner.dedupe.buffer.size=16777216
+",
+        data.join("data").display()
+    )
+}
+
+const LOGGING: &str = "rootLogger.level=INFO
+rootLogger.appenderRef.out.ref=OUT
+appender.out.type=Console
+appender.out.name=OUT
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=[%d] %p %m (%c{1})%n
+";
+
+fn start() -> Result<(String, Child), String> {
+    let jars = jars()?;
+    let data = env::temp_dir().join(unique("wellspring-kafka"));
+    let ports = free_ports().map_err(|error| said("a free port", error))?;
+    let file = |name: &str, text: &str| {
+        fs::write(data.join(name), text).map_err(|error| said("the broker's data folder", error))
+    };
+    fs::create_dir_all(&data).map_err(|error| said("the broker's data folder", error))?;
+    file("server.properties", &properties(&data, ports))?;
+    file("log4j2.properties", LOGGING)?;
+    let java = |class: &str| {
+        // Quick to start, and small.
+        let flags = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"];
+        let mut words: Vec<String> = flags.map(String::from).to_vec();
+        words.push(format!("{}/*", jars.display()));
+        words.push(format!("-Dlog4j2.configurationFile={}", data.join("log4j2.properties").display()));
+        words.push(class.into());
+        words
+    };
+    let settings = data.join("server.properties");
+    let cluster = "d2VsbHNwcmluZy10ZXN0cw";
+    run(Command::new("java")
+        .args(java("kafka.tools.StorageTool"))
+        .args(["format", "-t", cluster, "-c"])
+        .arg(&settings))?;
+    let log = data.join("log");
+    let guard = Command::new("sh")
+        .arg("-c")
+        .arg(
+            r#"data=$1; shift; java "$@" >"$data/log" 2>&1 </dev/null & pid=$!
+                cat >/dev/null; kill -9 $pid; wait $pid; rm -rf "$data""#,
+        )
+        .args(["sh".as_ref(), data.as_os_str()])
+        .args(java("kafka.Kafka"))
+        .arg(&settings)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // An interrupt from the keyboard must not reach it before its broker is ended.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| said("sh", error))?;
+    let deadline = Instant::now() + READY_MAX;
+    loop {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        if text.contains("Kafka Server started") {
+            return Ok((format!("127.0.0.1:{}", ports[0]), guard));
+        }
+        if Instant::now() >= deadline || text.contains("Exiting Kafka") {
+            let tail: Vec<&str> = text.lines().rev().take(15).collect();
+            return Err(format!("it did not start: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n")));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
