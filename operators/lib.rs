@@ -1,1 +1,29 @@
-//! operators
+//! The keyed state of one worker: rows in, views out.
+//!
+//! A worker folds the rows of its by-user partitions ("tasks") into the state of each user: his bounded history, the
+//! ids of his last events, his open windows. Views are SQL, run by DataFusion over many users at once. Any cutting of
+//! the same rows into batches and transactions gives the same state and records.
+//!
+//! # Layout
+//! - [`fold`](Fold): the public face, and what happens to rows in which order.
+//! - `state`, `user`, `touched`: tasks and users. `store`, `text`: rows, a slot each.
+//! - [`views`](Views): SQL to windows.
+//! - `report`: late rows and dead letters. `json`: text of values. `counters`: what was counted.
+
+mod counters;
+mod fold;
+mod json;
+mod report;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
+mod text;
+mod touched;
+mod user;
+mod views;
+
+pub use counters::Counters;
+pub use fold::{EmitMode, Fold, FoldConfig, FoldError};
+pub use touched::TouchedUser;
+pub use views::{ViewError, Views};

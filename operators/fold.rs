@@ -1,0 +1,296 @@
+//! The fold: rows in, state moved, records out.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use schemas::{event::EventColumns, output::Emit};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    Counters, TouchedUser, Views,
+    report::Reports,
+    state::{Pending, State},
+    store::{EVENT_ID, ITEM_ID, Incoming, Place, System, USER_ID},
+    views::{
+        View,
+        arrived::{Arrived, included},
+        close::close,
+        fixed, lifetime,
+        newest::Capture,
+        session,
+        window::Window,
+    },
+};
+
+/// When views with one value per user emit it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmitMode {
+    /// Once per transaction that touched the user.
+    #[default]
+    Batch,
+    /// After every row, in order.
+    Event,
+}
+
+/// Bounds and ways of a [`Fold`].
+#[derive(Clone, Debug)]
+pub struct FoldConfig {
+    /// The columns of an event.
+    pub columns: EventColumns,
+    /// How many of a user's last event ids are remembered to drop duplicates; 0 drops none.
+    pub dedupe_ids: usize,
+    /// Most rows of a user's history; 1 at least.
+    pub history_max_events: usize,
+    /// Rows that are folded at once.
+    pub batch_rows: usize,
+    /// When values per user are emitted.
+    pub emit: EmitMode,
+    /// How many of a user's newest rows with an item are kept for the encoders; 0 keeps none.
+    pub item_window: usize,
+}
+
+/// Why rows could not be folded. None of these comes from what an event says: such rows go to `dead-letters`.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// A column that every row has is not there.
+    #[error("rows without the column `{0}`")]
+    Absent(String),
+    /// A column has another type than it was declared with.
+    #[error("the column `{column}` of the rows is {is}, it should be {should}; was `events.columns` changed?")]
+    Type {
+        /// The column.
+        column: String,
+        /// Its type.
+        is: String,
+        /// The declared type.
+        should: String,
+    },
+    /// Rows of a task that this worker does not have.
+    #[error("rows of by-user partition {0}, which is not assigned")]
+    NotAssigned(i32),
+    /// An aggregate failed on rows none of which fails alone.
+    #[error("view `{view}`: {error}")]
+    View {
+        /// The view.
+        view: String,
+        /// What DataFusion said.
+        error: Box<DataFusionError>,
+    },
+}
+
+/// The keyed state of a worker's tasks, and the views over it.
+pub struct Fold {
+    views: Arc<Views>,
+    batch_rows: usize,
+    state: State,
+}
+
+impl Fold {
+    /// A worker without tasks.
+    pub fn new(views: Arc<Views>, config: FoldConfig) -> Self {
+        Self { state: State::new(&views, &config), batch_rows: config.batch_rows.max(1), views }
+    }
+
+    /// Takes a by-user partition, without state; one that is there stays as it is.
+    pub fn assign(&mut self, task: i32) {
+        self.state.assign(task, self.views.list.len());
+    }
+
+    /// Drops a by-user partition with all that is kept and pending of it.
+    pub fn revoke(&mut self, task: i32) {
+        self.state.revoke(task);
+    }
+
+    /// Mutes a task: its state moves, nothing of it is emitted or counted. Flush before, and after muted rows end the
+    /// transaction before the task speaks again.
+    pub fn set_muted(&mut self, task: i32, muted: bool) {
+        if let Some(task) = self.state.tasks.get_mut(&task) {
+            task.is_muted = muted;
+        }
+    }
+
+    /// Takes rows of a task, in the wire schema by name: absent columns are null, others are ignored. `watermark` is the
+    /// minimum in force at their place, ms. Folds whenever `batch_rows` rows are pending.
+    ///
+    /// # Errors
+    /// Where the task is not assigned, or the rows are not of the wire schema.
+    pub fn push(
+        &mut self,
+        task: i32,
+        topic: &Arc<str>,
+        rows: &RecordBatch,
+        watermark: i64,
+        out: &mut dyn Emit,
+    ) -> Result<(), FoldError> {
+        let is_muted = self.state.tasks.get(&task).ok_or(FoldError::NotAssigned(task))?.is_muted;
+        let system = System::find(rows)?;
+        let schema = Arc::clone(&self.state.store.schema);
+        let find = |index| Incoming::find(rows, &schema, index);
+        let columns = (0..schema.fields().len()).map(find).collect::<Result<Vec<_>, _>>()?;
+        let topic = self.state.store.topic(topic);
+        for row in 0..rows.num_rows() {
+            let id = columns[USER_ID].text(row).ok_or_else(|| FoldError::Absent("user_id".into()))?;
+            let user = self.state.user(task, id).ok_or(FoldError::NotAssigned(task))?;
+            if let Some(event_id) = columns[EVENT_ID].text(row)
+                && self.state.users[user as usize].is_duplicate(xxh3_64(event_id.as_bytes()), self.state.dedupe_ids)
+            {
+                self.state.counters.duplicates += u64::from(!is_muted);
+                continue;
+            }
+            self.state.counters.rows += u64::from(!is_muted);
+            let place = Place { topic, partition: system.partition[row], offset: system.offset[row] };
+            let slot = self.state.store.insert(&columns, row, place);
+            let watermark = watermark.max(system.stamp[row]);
+            self.state.pending.push(Pending { slot, user, watermark, newest: slot });
+            if self.state.pending.len() >= self.batch_rows {
+                self.flush(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a task's minimum: its windows up to there close at the next flush. It never falls; `i64::MIN` is −∞,
+    /// `i64::MAX` +∞.
+    pub fn advance(&mut self, task: i32, watermark: i64) {
+        if let Some(task) = self.state.tasks.get_mut(&task) {
+            task.watermark = task.watermark.max(watermark);
+        }
+    }
+
+    /// Folds what is pending, of all tasks at once, and closes windows.
+    ///
+    /// # Errors
+    /// Where an aggregate fails on rows none of which fails alone.
+    pub fn flush(&mut self, out: &mut dyn Emit) -> Result<(), FoldError> {
+        let (views, state) = (Arc::clone(&self.views), &mut self.state);
+        if !state.pending.is_empty() {
+            let mut reports = Reports::default();
+            let mut arrived = Arrived::new(state.pending.iter().map(|pending| pending.slot).collect(), &state.store);
+            let mut histories: Vec<&View> = Vec::new();
+            for view in views.list.iter().filter(|view| view.window.is_from_history()) {
+                let rows = included(view, &mut arrived, &state.store, &mut reports).map_err(of(view))?;
+                rows.iter().for_each(|&row| state.store.include(arrived.slots[row as usize], view.bit));
+                histories.push(view);
+            }
+            remember(state, &histories, out)?;
+            for view in &views.list {
+                fold_view(view, state, &mut arrived, &mut reports, out).map_err(of(view))?;
+            }
+            reports.send(&views, state, out);
+            state.pending.clear();
+        }
+        close(&views, state, out)
+    }
+
+    /// Ends the transaction's rows: flushes, and in [`EmitMode::Batch`] emits the newest values of the users touched
+    /// since the last call.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn end_transaction(&mut self, out: &mut dyn Emit) -> Result<(), FoldError> {
+        self.flush(out)?;
+        let (views, state) = (Arc::clone(&self.views), &mut self.state);
+        let due = std::mem::take(&mut state.due);
+        due.iter().for_each(|&user| state.users[user as usize].is_due = false);
+        if state.emit == EmitMode::Event {
+            return Ok(());
+        }
+        for view in views.list.iter().filter(|view| view.window.is_latest_value()) {
+            let users = due.iter().copied().filter(|&user| speaks(view, state, user)).collect::<Vec<_>>();
+            if view.window == Window::Lifetime {
+                lifetime::emit_now(view, state, &users, out).map_err(of(view))?;
+                continue;
+            }
+            let mut capture = Capture::default();
+            for user in users {
+                capture.add(view, state, user);
+                if capture.is_full() {
+                    std::mem::take(&mut capture).evaluate(view, state, out).map_err(of(view))?;
+                }
+            }
+            capture.evaluate(view, state, out).map_err(of(view))?;
+        }
+        Ok(())
+    }
+
+    /// The users touched since the last release, in the order of their first rows.
+    pub fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
+        self.state.touched()
+    }
+
+    /// The item of a row.
+    pub fn item_id(&self, row_slot: u32) -> &str {
+        self.state.store.text(row_slot, ITEM_ID)
+    }
+
+    /// The rows of a user's item window, oldest first.
+    pub fn item_window(&self, user: u32) -> impl Iterator<Item = u32> {
+        self.state.users[user as usize].items.iter().copied()
+    }
+
+    /// Ends the transaction: forgets who was touched and frees rows that nobody holds.
+    pub fn release(&mut self) {
+        self.state.release();
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        self.state.counters
+    }
+
+    /// Row slots that exist and bytes of long texts, garbage included: what a bounded stream must not make grow.
+    pub fn held(&self) -> (usize, usize) {
+        (self.state.store.slots(), self.state.store.text_bytes())
+    }
+}
+
+fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
+    |error| FoldError::View { view: view.name.clone(), error: Box::new(error) }
+}
+
+/// Whether a view's value of a user is to be computed: to be emitted, or to know what was.
+fn speaks(view: &View, state: &State, user: u32) -> bool {
+    view.is_tracked() || !state.is_muted(user)
+}
+
+/// Puts the pending rows into histories, in order; where every row has a value of its own, takes what it is made of.
+fn remember(state: &mut State, histories: &[&View], out: &mut dyn Emit) -> Result<(), FoldError> {
+    let mut captures: Vec<Capture> = histories.iter().map(|_| Capture::default()).collect();
+    for row in 0..state.pending.len() {
+        let Pending { slot, user, .. } = state.pending[row];
+        state.remember(slot, user);
+        state.pending[row].newest = state.users[user as usize].newest();
+        if state.emit == EmitMode::Batch {
+            continue;
+        }
+        for (view, capture) in histories.iter().zip(&mut captures) {
+            if speaks(view, state, user) {
+                capture.add(view, state, user);
+            }
+            if capture.is_full() {
+                std::mem::take(capture).evaluate(view, state, out).map_err(of(view))?;
+            }
+        }
+    }
+    for (view, capture) in histories.iter().zip(captures) {
+        capture.evaluate(view, state, out).map_err(of(view))?;
+    }
+    Ok(())
+}
+
+fn fold_view(
+    view: &View,
+    state: &mut State,
+    arrived: &mut Arrived,
+    reports: &mut Reports,
+    out: &mut dyn Emit,
+) -> datafusion::common::Result<()> {
+    match view.window {
+        Window::Fixed(_) => fixed::fold(view, state, arrived, reports),
+        Window::Session { gap_ms } => session::fold(view, gap_ms, state, arrived, reports),
+        Window::Lifetime if state.emit == EmitMode::Event => lifetime::fold_each(view, state, arrived, reports, out),
+        Window::Lifetime => fixed::fold(view, state, arrived, reports),
+        Window::Rolling { .. } | Window::Latest { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,346 @@
+//! All rows of a worker, a slot each; columns are arrays over slots.
+//!
+//! A slot is held by its user's history and by his item window; where neither holds it any more it is garbage until the
+//! end of the transaction ([`Store::release`]), then free.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
+        StringViewArray,
+    },
+    buffer::{BooleanBuffer, NullBuffer, ScalarBuffer},
+    datatypes::{DataType, Float64Type, Int32Type, Int64Type, SchemaRef},
+};
+use schemas::event::EventColumns;
+
+use crate::{FoldError, text::TextColumn};
+
+/// The history holds the row.
+pub(crate) const IN_HISTORY: u8 = 1;
+/// The item window holds the row.
+pub(crate) const IN_ITEMS: u8 = 2;
+
+/// Columns that rules other than SQL look at, by their place in [`EventColumns::schema`].
+pub(crate) const USER_ID: usize = 0;
+/// `time`.
+pub(crate) const TIME: usize = 2;
+/// `event_id`.
+pub(crate) const EVENT_ID: usize = 3;
+/// `item_id`.
+pub(crate) const ITEM_ID: usize = 4;
+
+/// Where an input record stood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) topic: u32,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+enum Column {
+    Int(Vec<i64>),
+    Float(Vec<f64>),
+    Bool(Vec<bool>),
+    Text(TextColumn),
+}
+
+/// A column of an arriving batch.
+pub(crate) enum Incoming<'a> {
+    Int(&'a Int64Array),
+    Float(&'a Float64Array),
+    Bool(&'a BooleanArray),
+    Text(&'a StringViewArray),
+    Absent,
+}
+
+impl<'a> Incoming<'a> {
+    /// The column `index` of `schema` in `rows`; absent is null.
+    pub(crate) fn find(rows: &'a RecordBatch, schema: &SchemaRef, index: usize) -> Result<Self, FoldError> {
+        let field = schema.field(index);
+        let Some(array) = rows.column_by_name(field.name()) else {
+            return if field.is_nullable() { Ok(Self::Absent) } else { Err(FoldError::Absent(field.name().clone())) };
+        };
+        if array.data_type() != field.data_type() {
+            return Err(FoldError::Type {
+                column: field.name().clone(),
+                is: array.data_type().to_string(),
+                should: field.data_type().to_string(),
+            });
+        }
+        Ok(match array.data_type() {
+            DataType::Int64 => Self::Int(array.as_primitive::<Int64Type>()),
+            DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>()),
+            DataType::Boolean => Self::Bool(array.as_boolean()),
+            _ => Self::Text(array.as_string_view()),
+        })
+    }
+
+    /// The text of a row, where it is one.
+    pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
+        match self {
+            Self::Text(array) if array.is_valid(row) => Some(array.value(row)),
+            _ => None,
+        }
+    }
+}
+
+/// The columns of an arriving batch that are the service's own.
+pub(crate) struct System<'a> {
+    pub(crate) stamp: &'a [i64],
+    pub(crate) partition: &'a [i32],
+    pub(crate) offset: &'a [i64],
+}
+
+impl<'a> System<'a> {
+    pub(crate) fn find(rows: &'a RecordBatch) -> Result<Self, FoldError> {
+        let column = |name: &str, kind: DataType| match rows.column_by_name(name) {
+            Some(array) if *array.data_type() == kind => Ok(array),
+            Some(array) => Err(FoldError::Type {
+                column: name.into(),
+                is: array.data_type().to_string(),
+                should: kind.to_string(),
+            }),
+            None => Err(FoldError::Absent(name.into())),
+        };
+        Ok(Self {
+            stamp: column("stamp", DataType::Int64)?.as_primitive::<Int64Type>().values(),
+            partition: column("source_partition", DataType::Int32)?.as_primitive::<Int32Type>().values(),
+            offset: column("source_offset", DataType::Int64)?.as_primitive::<Int64Type>().values(),
+        })
+    }
+}
+
+/// The rows.
+pub(crate) struct Store {
+    pub(crate) schema: SchemaRef,
+    columns: Vec<Column>,
+    /// A bit per column: not null.
+    valid: Vec<u64>,
+    /// A bit per rolling or latest view: the row is in it. `words` words a row.
+    included: Vec<u64>,
+    words: usize,
+    places: Vec<Place>,
+    held: Vec<u8>,
+    free: Vec<u32>,
+    garbage: Vec<u32>,
+    topics: Vec<Arc<str>>,
+}
+
+impl Store {
+    pub(crate) fn new(columns: &EventColumns, newest_views: usize) -> Self {
+        let schema = columns.schema();
+        let columns = schema.fields().iter().map(|field| match field.data_type() {
+            DataType::Int64 => Column::Int(Vec::new()),
+            DataType::Float64 => Column::Float(Vec::new()),
+            DataType::Boolean => Column::Bool(Vec::new()),
+            _ => Column::Text(TextColumn::default()),
+        });
+        Self {
+            columns: columns.collect(),
+            schema,
+            valid: Vec::new(),
+            included: Vec::new(),
+            words: newest_views.div_ceil(64),
+            places: Vec::new(),
+            held: Vec::new(),
+            free: Vec::new(),
+            garbage: Vec::new(),
+            topics: Vec::new(),
+        }
+    }
+
+    /// The number of `topic`, for [`Place`]; there are few topics.
+    pub(crate) fn topic(&mut self, topic: &Arc<str>) -> u32 {
+        let at = self.topics.iter().position(|known| known == topic).unwrap_or_else(|| {
+            self.topics.push(Arc::clone(topic));
+            self.topics.len() - 1
+        });
+        at as u32
+    }
+
+    /// Copies row `row` of a batch into a slot; the slot must be given to a holder or to [`Self::drop_row`].
+    pub(crate) fn insert(&mut self, columns: &[Incoming<'_>], row: usize, place: Place) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| self.grow());
+        let at = slot as usize;
+        let mut valid = 0;
+        for (index, (column, incoming)) in self.columns.iter_mut().zip(columns).enumerate() {
+            let is_valid = match (column, incoming) {
+                (Column::Int(to), Incoming::Int(from)) if from.is_valid(row) => {
+                    to[at] = from.value(row);
+                    true
+                }
+                (Column::Float(to), Incoming::Float(from)) if from.is_valid(row) => {
+                    to[at] = from.value(row);
+                    true
+                }
+                (Column::Bool(to), Incoming::Bool(from)) if from.is_valid(row) => {
+                    to[at] = from.value(row);
+                    true
+                }
+                (Column::Text(to), Incoming::Text(from)) if from.is_valid(row) => {
+                    to.set(slot, from.value(row).as_bytes());
+                    true
+                }
+                _ => false,
+            };
+            valid |= u64::from(is_valid) << index;
+        }
+        self.valid[at] = valid;
+        self.places[at] = place;
+        self.held[at] = 0;
+        self.included[at * self.words..(at + 1) * self.words].fill(0);
+        slot
+    }
+
+    fn grow(&mut self) -> u32 {
+        let slots = self.valid.len() + 1;
+        for column in &mut self.columns {
+            match column {
+                Column::Int(values) => values.resize(slots, 0),
+                Column::Float(values) => values.resize(slots, 0.0),
+                Column::Bool(values) => values.resize(slots, false),
+                Column::Text(texts) => texts.grow(slots),
+            }
+        }
+        self.valid.push(0);
+        self.included.resize(slots * self.words, 0);
+        self.places.push(Place::default());
+        self.held.push(0);
+        slots as u32 - 1
+    }
+
+    pub(crate) fn hold(&mut self, slot: u32, holder: u8) {
+        self.held[slot as usize] |= holder;
+    }
+
+    /// Frees a row that never had a holder at the end of the transaction.
+    pub(crate) fn drop_unheld(&mut self, slot: u32) {
+        if self.held[slot as usize] == 0 && self.garbage.last() != Some(&slot) {
+            self.garbage.push(slot);
+        }
+    }
+
+    /// Lets go of a row; it is freed at the end of the transaction where nobody else holds it.
+    pub(crate) fn let_go(&mut self, slot: u32, holder: u8) {
+        self.held[slot as usize] &= !holder;
+        self.drop_row(slot);
+    }
+
+    /// Frees a row at the end of the transaction where nobody holds it.
+    pub(crate) fn drop_row(&mut self, slot: u32) {
+        if self.held[slot as usize] == 0 {
+            self.garbage.push(slot);
+        }
+    }
+
+    /// Frees what nobody holds.
+    pub(crate) fn release(&mut self) {
+        for slot in std::mem::take(&mut self.garbage) {
+            for column in &mut self.columns {
+                if let Column::Text(texts) = column {
+                    texts.clear(slot);
+                }
+            }
+            self.free.push(slot);
+        }
+        for column in &mut self.columns {
+            if let Column::Text(texts) = column {
+                texts.compact();
+            }
+        }
+    }
+
+    /// Slots that exist, free ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.valid.len()
+    }
+
+    /// Bytes of all texts longer than a view, garbage included.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let bytes = |column: &Column| if let Column::Text(texts) = column { texts.allocated_bytes() } else { 0 };
+        self.columns.iter().map(bytes).sum()
+    }
+
+    pub(crate) fn include(&mut self, slot: u32, view: usize) {
+        self.included[slot as usize * self.words + view / 64] |= 1 << (view % 64);
+    }
+
+    pub(crate) fn exclude(&mut self, slot: u32, view: usize) {
+        self.included[slot as usize * self.words + view / 64] &= !(1 << (view % 64));
+    }
+
+    pub(crate) fn is_included(&self, slot: u32, view: usize) -> bool {
+        self.included[slot as usize * self.words + view / 64] >> (view % 64) & 1 == 1
+    }
+
+    pub(crate) fn time(&self, slot: u32) -> i64 {
+        match &self.columns[TIME] {
+            Column::Int(times) => times[slot as usize],
+            _ => unreachable!("time is Int64"),
+        }
+    }
+
+    pub(crate) fn place(&self, slot: u32) -> Place {
+        self.places[slot as usize]
+    }
+
+    pub(crate) fn topic_name(&self, topic: u32) -> &str {
+        &self.topics[topic as usize]
+    }
+
+    pub(crate) fn is_valid(&self, slot: u32, column: usize) -> bool {
+        self.valid[slot as usize] >> column & 1 == 1
+    }
+
+    /// The text of a row, empty where it is null.
+    pub(crate) fn text(&self, slot: u32, column: usize) -> &str {
+        match &self.columns[column] {
+            Column::Text(texts) => texts.get(slot),
+            _ => unreachable!("asked for the text of a column that is none"),
+        }
+    }
+
+    /// One column of `slots`, in that order.
+    pub(crate) fn gather(&self, slots: &[u32], column: usize) -> ArrayRef {
+        let nulls = self.schema.field(column).is_nullable().then(|| {
+            NullBuffer::new(BooleanBuffer::collect_bool(slots.len(), |i| self.is_valid(slots[i], column)))
+        });
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        match &self.columns[column] {
+            Column::Int(values) => {
+                let values: ScalarBuffer<i64> = slots.iter().map(|&slot| values[slot as usize]).collect();
+                Arc::new(Int64Array::new(values, nulls))
+            }
+            Column::Float(values) => {
+                let values: ScalarBuffer<f64> = slots.iter().map(|&slot| values[slot as usize]).collect();
+                Arc::new(Float64Array::new(values, nulls))
+            }
+            Column::Bool(values) => {
+                let values = BooleanBuffer::collect_bool(slots.len(), |i| values[slots[i] as usize]);
+                Arc::new(BooleanArray::new(values, nulls))
+            }
+            Column::Text(texts) => texts.gather(slots, nulls),
+        }
+    }
+
+    /// All columns of one row.
+    pub(crate) fn row(&self, slot: u32) -> RecordBatch {
+        let columns = (0..self.columns.len()).map(|column| self.gather(&[slot], column)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .expect("columns are gathered by the schema")
+    }
+}
+
+impl Store {
+    /// Lets go of rows for all holders; a row may be named twice.
+    pub(crate) fn forget<'a>(&mut self, slots: impl Iterator<Item = &'a u32>) {
+        for &slot in slots {
+            if std::mem::take(&mut self.held[slot as usize]) != 0 {
+                self.garbage.push(slot);
+            }
+        }
+    }
+}

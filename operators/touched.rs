@@ -1,0 +1,93 @@
+//! What the encoders need to know of a transaction: who was touched, and how his item window changed.
+
+use crate::{
+    state::State,
+    store::ITEM_ID,
+    user::{Entered, User},
+};
+
+/// A user touched since the last release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Touched {
+    pub(crate) user: u32,
+    pub(crate) added: Vec<u32>,
+    pub(crate) evicted: Vec<u32>,
+}
+
+/// A touched user, as the encoders see him.
+#[derive(Clone, Copy, Debug)]
+pub struct TouchedUser<'a> {
+    /// His slot; it is his until his task is revoked.
+    pub user: u32,
+    /// His by-user partition.
+    pub task: i32,
+    /// His id.
+    pub user_id: &'a str,
+    /// Time of his newest row, ms.
+    pub time: i64,
+    /// Topic, partition and offset of his newest row.
+    pub source: (&'a str, i32, i64),
+    /// Rows of his ever.
+    pub ordinal: u64,
+    /// Rows that entered his item window, in order; a row can be here and in `evicted`.
+    pub added: &'a [u32],
+    /// Rows that left his item window, in order.
+    pub evicted: &'a [u32],
+}
+
+impl State {
+    /// Puts an arrived row into its user's history and item window.
+    pub(crate) fn remember(&mut self, slot: u32, user: u32) {
+        let Self { users, store, touched, .. } = self;
+        let owner: &mut User = &mut users[user as usize];
+        owner.ordinal += 1;
+        if owner.touched == 0 {
+            touched.push(Touched { user, added: Vec::new(), evicted: Vec::new() });
+            owner.touched = touched.len() as u32;
+        }
+        let touched = &mut touched[owner.touched as usize - 1];
+        let is_due = owner.is_due;
+        owner.is_due = true;
+        if self.item_window > 0 && store.is_valid(slot, ITEM_ID) {
+            let entered = owner.remember_item(store, slot, self.item_window);
+            if entered != Entered::No {
+                touched.added.push(slot);
+            }
+            if let Entered::Pushing(oldest) = entered {
+                touched.evicted.push(oldest);
+            }
+        }
+        owner.remember(store, slot, self.history_max_events);
+        store.drop_unheld(slot);
+        if !is_due {
+            self.due.push(user);
+        }
+    }
+
+    /// The users touched since the last release, in the order of their first rows.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
+        self.touched.iter().map(|touched| {
+            let user = &self.users[touched.user as usize];
+            let newest = user.newest();
+            let place = self.store.place(newest);
+            TouchedUser {
+                user: touched.user,
+                task: user.task,
+                user_id: &user.id,
+                time: self.store.time(newest),
+                source: (self.store.topic_name(place.topic), place.partition, place.offset),
+                ordinal: user.ordinal,
+                added: &touched.added,
+                evicted: &touched.evicted,
+            }
+        })
+    }
+
+    /// Forgets who was touched and frees the rows that nobody holds.
+    pub(crate) fn release(&mut self) {
+        for touched in std::mem::take(&mut self.touched) {
+            self.users[touched.user as usize].touched = 0;
+        }
+        self.store.release();
+    }
+}
