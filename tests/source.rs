@@ -141,7 +141,7 @@ fn parquet_keeps_its_types_and_its_order() {
     let got = values(path.display());
     assert_eq!(got[0], json!({"user_id": 3, "value": 0.1, "time": "2017-07-14T02:40:00.123Z", "type": "a\nb"}));
     assert_eq!(got[1]["user_id"], json!(i64::MAX));
-    assert!(got[1].get("value").is_none_or(Value::is_null));
+    assert!(got[1].get("value").is_none_or(Value::is_null), "{}", got[1]);
     assert_eq!(peek::time_ms(&events(path.display()).unwrap()[0]), Some(1_500_000_000_123));
     let joined = format!(
         "WITH t AS (SELECT * FROM '{0}') SELECT t.user_id, [value, 2.0] AS vector, 1.50::DECIMAL(5,2) AS d \

@@ -23,9 +23,15 @@ struct Keyed<'a> {
     item_id: Option<&'a RawValue>,
 }
 
+/// The fields of a JSON object; an array would be read as fields in order.
+fn object<'a, T: Deserialize<'a>>(record: &'a [u8]) -> Option<T> {
+    let first = record.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'{') { serde_json::from_slice(record).ok() } else { None }
+}
+
 /// A record's event time in ms since 1970; none where it has no readable one.
 pub fn time_ms(record: &[u8]) -> Option<i64> {
-    let text = serde_json::from_slice::<Timed<'_>>(record).ok()?.time.get();
+    let text = object::<Timed<'_>>(record)?.time.get();
     if !text.starts_with('"') {
         return text.parse().ok();
     }
@@ -36,7 +42,7 @@ pub fn time_ms(record: &[u8]) -> Option<i64> {
 
 /// A record's key as the router reads it: the id's text, an integer's as its decimal digits; none where it has none.
 pub fn key(topic: InputTopic, record: &[u8]) -> Option<Vec<u8>> {
-    let fields = serde_json::from_slice::<Keyed<'_>>(record).ok()?;
+    let fields = object::<Keyed<'_>>(record)?;
     let text = match topic {
         InputTopic::Events => fields.user_id,
         InputTopic::Items => fields.item_id,
