@@ -214,6 +214,16 @@ impl Fold {
         Ok(())
     }
 
+    /// How many users were touched since the last release.
+    pub fn touched_users(&self) -> usize {
+        self.state.touched.len()
+    }
+
+    /// A user as the encoders see one that nothing has touched; none where the slot is free.
+    pub fn user(&self, user: u32) -> Option<TouchedUser<'_>> {
+        self.state.untouched(user)
+    }
+
     /// The users touched since the last release, in the order of their first rows.
     pub fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
         self.state.touched()

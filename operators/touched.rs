@@ -66,21 +66,29 @@ impl State {
 
     /// The users touched since the last release, in the order of their first rows.
     pub(crate) fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
-        self.touched.iter().map(|touched| {
-            let user = &self.users[touched.user as usize];
-            let newest = user.newest();
-            let place = self.store.place(newest);
-            TouchedUser {
-                user: touched.user,
-                task: user.task,
-                user_id: &user.id,
-                time: self.store.time(newest),
-                source: (self.store.topic_name(place.topic), place.partition, place.offset),
-                ordinal: user.ordinal,
-                added: &touched.added,
-                evicted: &touched.evicted,
-            }
-        })
+        self.touched.iter().map(|touched| self.as_touched(touched.user, &touched.added, &touched.evicted))
+    }
+
+    /// A user that nothing has touched; none where the slot is nobody's.
+    pub(crate) fn untouched(&self, user: u32) -> Option<TouchedUser<'_>> {
+        let lives = self.users.get(user as usize).is_some_and(|user| !user.id.is_empty() || user.ordinal > 0);
+        lives.then(|| self.as_touched(user, &[], &[]))
+    }
+
+    fn as_touched<'a>(&'a self, slot: u32, added: &'a [u32], evicted: &'a [u32]) -> TouchedUser<'a> {
+        let user = &self.users[slot as usize];
+        let newest = user.newest();
+        let place = self.store.place(newest);
+        TouchedUser {
+            user: slot,
+            task: user.task,
+            user_id: &user.id,
+            time: self.store.time(newest),
+            source: (self.store.topic_name(place.topic), place.partition, place.offset),
+            ordinal: user.ordinal,
+            added,
+            evicted,
+        }
     }
 
     /// Forgets who was touched and frees the rows that nobody holds.

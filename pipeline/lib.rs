@@ -6,7 +6,7 @@
 //! ```
 //!
 //! # Layout, in the order of an event's path
-//! - [`source`]: inputs of `run` and `replay`: files, and SQL over files.
+//! - [`source`]: inputs of `run` and `replay`: files, and SQL over files. [`synthetic`]: users with known truth.
 //! - [`log`]: Kafka, or a log in this process with the same meaning; one micro-batch is one transaction of it.
 //! - [`stage`]: the loop of a worker: poll, fold, commit.
 //! - [`decode`]: bytes to events and items, or dead letters.
@@ -17,10 +17,12 @@
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 
+pub mod command;
 pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod engine;
+pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod model;
@@ -28,4 +30,6 @@ pub mod roles;
 pub mod route;
 pub mod run;
 pub mod service;
+pub mod source;
 pub mod stage;
+pub mod synthetic;

@@ -1,2 +1,10 @@
-//! main
-fn main() {}
+//! The `wellspring` binary.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    pipeline::command::main()
+}

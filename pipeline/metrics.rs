@@ -1,4 +1,318 @@
-//! stub
-#[derive(Clone)] pub struct Metrics; impl Metrics { pub fn stage(&self, _: &str) -> Stage { Stage } pub fn set_ready(&self, _: bool) {} }
-#[derive(Clone)] pub struct Stage;
-impl Stage { pub fn undeclared(&self, _: u64) {} pub fn dead_letter(&self) {} pub fn polled(&self, _: u64) {} pub fn rows(&self, _: usize) {} pub fn folded(&self, _: &operators::Counters) {} pub fn committed(&self, _: u64, _: &crate::log::staged::Staged, _: std::time::Duration) {} }
+//! The figures of a process, for Prometheus.
+//!
+//! Workers hold a [`Stage`] each and touch it per batch, never per event: its counters are atomics.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use operators::Counters;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use schemas::output::Output;
+
+use crate::log::Class;
+use crate::log::staged::Staged;
+
+type Label = [(&'static str, &'static str); 1];
+type Topic = [(&'static str, String); 1];
+type Partition = [(&'static str, String); 2];
+type Seconds = Family<Label, Histogram, fn() -> Histogram>;
+
+/// All figures of this process; clones are the same figures.
+#[derive(Clone)]
+pub struct Metrics(Arc<Figures>);
+
+/// What a worker's time is spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The router: bytes to rows (decode and route).
+    Route,
+    /// The engine: packed rows to windows.
+    Fold,
+    /// The engine: the newest values of the users touched, and closed windows.
+    Settle,
+    /// The engine: encodings.
+    Encode,
+    /// Both: sending and committing.
+    Sink,
+}
+
+impl Work {
+    /// All kinds, in the order of the path.
+    pub const ALL: [Self; 5] = [Self::Route, Self::Fold, Self::Settle, Self::Encode, Self::Sink];
+
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Fold => "fold",
+            Self::Settle => "settle",
+            Self::Encode => "encode",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// A CPU clock of this process or thread.
+#[expect(unsafe_code, reason = "the standard library has no clock of CPU time")]
+pub fn cpu_time(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that lives through the call.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert_eq!(result, 0, "the system has a clock of CPU time");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// CPU time of the calling thread since it began.
+pub fn thread_cpu() -> Duration {
+    cpu_time(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+struct Figures {
+    registry: Registry,
+    /// By [`Work`], in ns of CPU.
+    spent: [AtomicU64; Work::ALL.len()],
+    ready: AtomicBool,
+    views: OnceLock<Vec<String>>,
+    records_in: Family<Label, Counter>,
+    records_out: Family<Topic, Counter>,
+    dead_letters: Family<Label, Counter>,
+    undeclared: Family<Label, Counter>,
+    errors: Family<Label, Counter>,
+    late: Counter,
+    duplicates: Counter,
+    users: Gauge,
+    lag: Family<Partition, Gauge>,
+    batch_rows: Family<Label, Histogram, fn() -> Histogram>,
+    commit: Seconds,
+    event_to_commit: Seconds,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 18))
+}
+
+fn rows() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 4.0, 11))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Figures that are all 0; not ready.
+    pub fn new() -> Self {
+        let mut figures = Figures {
+            registry: Registry::with_prefix("wellspring"),
+            spent: Default::default(),
+            ready: AtomicBool::new(false),
+            views: OnceLock::new(),
+            records_in: Family::default(),
+            records_out: Family::default(),
+            dead_letters: Family::default(),
+            undeclared: Family::default(),
+            errors: Family::default(),
+            late: Counter::default(),
+            duplicates: Counter::default(),
+            users: Gauge::default(),
+            lag: Family::default(),
+            batch_rows: Family::new_with_constructor(rows),
+            commit: Family::new_with_constructor(seconds),
+            event_to_commit: Family::new_with_constructor(seconds),
+        };
+        figures.register();
+        Self(Arc::new(figures))
+    }
+
+    /// The figures of one worker of `role`.
+    pub fn stage(&self, role: &'static str) -> Stage {
+        let label = [("role", role)];
+        let figures = &self.0;
+        Stage(Arc::new(StageFigures {
+            all: self.clone(),
+            records_in: figures.records_in.get_or_create_owned(&label),
+            dead_letters: figures.dead_letters.get_or_create_owned(&label),
+            undeclared: figures.undeclared.get_or_create_owned(&label),
+            batch_rows: figures.batch_rows.get_or_create_owned(&label),
+            commit: figures.commit.get_or_create_owned(&label),
+            event_to_commit: figures.event_to_commit.get_or_create_owned(&label),
+            late: AtomicU64::new(0),
+            duplicates: AtomicU64::new(0),
+            users: AtomicI64::new(0),
+        }))
+    }
+
+    /// CPU time of all workers spent on `work`.
+    pub fn spent(&self, work: Work) -> Duration {
+        Duration::from_nanos(self.0.spent[work as usize].load(Ordering::Relaxed))
+    }
+
+    /// Says whether the workers run.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.store(ready, Ordering::Release);
+    }
+
+    /// Whether the workers run.
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    /// Gives the views' names, in the order of the views file; the first call counts.
+    pub fn name_views(&self, names: Vec<String>) {
+        self.0.views.get_or_init(|| names);
+    }
+
+    /// How many records of a partition are written and not yet committed as read.
+    pub fn lag(&self, topic: &str, partition: i32, records: i64) {
+        let label = [("topic", topic.to_string()), ("partition", partition.to_string())];
+        self.0.lag.get_or_create(&label).set(records);
+    }
+
+    /// A partition that is no longer this process's has no lag here.
+    pub fn forget_lag(&self, topic: &str, partition: i32) {
+        self.0.lag.remove(&[("topic", topic.to_string()), ("partition", partition.to_string())]);
+    }
+
+    /// Counts an error of the log.
+    pub fn error(&self, class: Class) {
+        let name = match class {
+            Class::Retriable => "retriable",
+            Class::Abortable => "abortable",
+            Class::Reopen => "reopen",
+            Class::Fatal => "fatal",
+        };
+        self.0.errors.get_or_create(&[("class", name)]).inc();
+    }
+
+    /// The figures in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.0.registry).expect("writing to a string cannot fail");
+        text
+    }
+
+    fn topic(&self, output: Output) -> String {
+        match output {
+            Output::View(view) => match self.0.views.get().and_then(|names| names.get(usize::from(view))) {
+                Some(name) => format!("features.{name}"),
+                None => format!("features.{view}"),
+            },
+            Output::Encoding(room) => format!("encodings.{}", room.name()),
+            Output::Late => "late".into(),
+            Output::DeadLetter => "dead-letters".into(),
+            Output::ByUser => "by-user".into(),
+            Output::Models => "models".into(),
+        }
+    }
+}
+
+impl Figures {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("build", "What runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("records_in", "Records taken", self.records_in.clone());
+        registry.register("records_out", "Records committed, by topic", self.records_out.clone());
+        registry.register("dead_letters", "Records and rows that could not be used", self.dead_letters.clone());
+        registry.register("undeclared_fields", "Fields of events that are no columns", self.undeclared.clone());
+        registry.register("errors", "Errors of the log, by what is done about them", self.errors.clone());
+        registry.register("late", "Rows late for a view or more", self.late.clone());
+        registry.register("duplicates", "Rows dropped for their event id", self.duplicates.clone());
+        registry.register("users", "Users in memory", self.users.clone());
+        registry.register("lag", "Records written and not yet read", self.lag.clone());
+        registry.register("batch_rows", "Rows of a batch", self.batch_rows.clone());
+        let (help, commit) = ("Time to commit a transaction", self.commit.clone());
+        registry.register_with_unit("commit", help, Unit::Seconds, commit);
+        let (help, latency) =
+            ("Time from an event's record to the commit of what it changed", self.event_to_commit.clone());
+        registry.register_with_unit("event_to_commit", help, Unit::Seconds, latency);
+    }
+}
+
+/// The figures of one worker; clones are the same figures.
+#[derive(Clone)]
+pub struct Stage(Arc<StageFigures>);
+
+struct StageFigures {
+    all: Metrics,
+    records_in: Counter,
+    dead_letters: Counter,
+    undeclared: Counter,
+    batch_rows: Histogram,
+    commit: Histogram,
+    event_to_commit: Histogram,
+    /// What the worker had counted at the last call of [`Stage::folded`].
+    late: AtomicU64,
+    duplicates: AtomicU64,
+    users: AtomicI64,
+}
+
+impl Stage {
+    /// Takes the CPU time since `since` (a [`thread_cpu`]) as spent on `work`; gives the time now.
+    pub fn spend(&self, work: Work, since: Duration) -> Duration {
+        let now = thread_cpu();
+        self.0.all.0.spent[work as usize].fetch_add((now - since).as_nanos() as u64, Ordering::Relaxed);
+        now
+    }
+
+    /// Counts fields of events that are no columns.
+    pub fn undeclared(&self, fields: u64) {
+        if fields > 0 {
+            self.0.undeclared.inc_by(fields);
+        }
+    }
+
+    /// Counts a dead letter.
+    pub fn dead_letter(&self) {
+        self.0.dead_letters.inc();
+    }
+
+    /// Counts records taken from the log.
+    pub fn polled(&self, records: u64) {
+        self.0.records_in.inc_by(records);
+    }
+
+    /// Counts a batch of so many rows.
+    pub fn rows(&self, rows: usize) {
+        self.0.batch_rows.observe(rows as f64);
+    }
+
+    /// Takes a worker's totals so far.
+    pub fn folded(&self, totals: &Counters) {
+        let more = |last: &AtomicU64, total: u64| total.saturating_sub(last.swap(total, Ordering::Relaxed));
+        let figures = &self.0.all.0;
+        figures.late.inc_by(more(&self.0.late, totals.late));
+        figures.duplicates.inc_by(more(&self.0.duplicates, totals.duplicates));
+        let users = totals.users as i64;
+        figures.users.inc_by(users - self.0.users.swap(users, Ordering::Relaxed));
+    }
+
+    /// Takes a committed transaction: what it sent, and how long the commit took.
+    pub fn committed(&self, _records: u64, staged: &Staged, took: Duration) {
+        self.0.commit.observe(took.as_secs_f64());
+        let figures = &self.0.all;
+        for (output, records) in staged.counts() {
+            figures.0.records_out.get_or_create(&[("topic", figures.topic(output))]).inc_by(records);
+        }
+    }
+
+    /// Takes the time from the oldest record of a transaction to its commit.
+    pub fn event_to_commit(&self, took: Duration) {
+        self.0.event_to_commit.observe(took.as_secs_f64());
+    }
+}
+
+impl Drop for StageFigures {
+    /// The users of a worker that has ended are no longer in memory.
+    fn drop(&mut self) {
+        self.all.0.users.dec_by(*self.users.get_mut());
+    }
+}

@@ -9,7 +9,7 @@ use schemas::output::Emit;
 use crate::log::staged::Staged;
 use crate::log::transaction::{TaskOffset, Transactor};
 use crate::log::{Change, Incoming, Log, LogError, TopicPartition};
-use crate::metrics::Stage as Meter;
+use crate::metrics::{Stage as Meter, Work, thread_cpu};
 
 /// Why a stage stops its worker.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum StageError {
 
 /// One role's work between polls: a function from records to staged records, written against the log trait only.
 pub trait Stage {
+    /// What its time between polls is spent on.
+    const WORK: Work;
     /// These partitions are this worker's now: finds where to read on, and resumes them.
     fn assign(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<(), StageError>;
     /// These are no longer; returns whether all that is staged is void, else only what their tasks staged is.
@@ -115,6 +117,7 @@ impl<S: Stage> Worker<S> {
                 drained.min((since + self.pace.commit_interval).saturating_sub(now))
             }
         };
+        let cpu = thread_cpu();
         let (stage, staged, mut failed, mut taken) = (&mut self.stage, &mut self.staged, None, 0);
         let changes = self.log.poll(wait, self.pace.poll_records_max, &mut |record| {
             taken += 1;
@@ -125,6 +128,7 @@ impl<S: Stage> Worker<S> {
         if let Some(error) = failed {
             return Err(error);
         }
+        self.meter.spend(S::WORK, cpu);
         self.meter.polled(taken);
         self.taken += taken;
         let now = clock();
@@ -169,9 +173,10 @@ impl<S: Stage> Worker<S> {
             self.staged.clear();
             return Ok(());
         }
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), thread_cpu());
         let outcome = self.transactor.commit(self.log.as_mut(), &self.staged, &offsets)?;
         self.meter.committed(std::mem::take(&mut self.taken), &self.staged, started.elapsed());
+        self.meter.spend(Work::Sink, cpu);
         self.staged.clear();
         self.stage.committed();
         self.changed(&outcome.changes)

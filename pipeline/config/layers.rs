@@ -12,7 +12,7 @@ use super::settings::{self, Kind, Setting};
 /// What stands before a setting's name in the environment.
 pub const PREFIX: &str = "WELLSPRING_";
 /// Variables with the prefix that are no settings: the build's and the tests' own.
-const NOT_SETTINGS: [&str; 4] = ["CACHE", "DATA", "TEST_", "LOG_DIR"];
+const NOT_SETTINGS: [&str; 3] = ["CACHE", "DATA", "TEST_"];
 /// What Kubernetes puts in the environment beside a service called `wellspring`.
 const NOT_SETTINGS_KUBERNETES: [&str; 2] = ["SERVICE_", "PORT"];
 

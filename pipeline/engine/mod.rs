@@ -19,7 +19,7 @@ use self::minimum::Minimum;
 use crate::encode::{Encoders, Heard};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
-use crate::metrics::Stage as Meter;
+use crate::metrics::{Stage as Meter, Work, thread_cpu};
 use crate::stage::{Stage, StageError};
 
 /// The engine of one worker: the state of all its by-user partitions.
@@ -56,7 +56,11 @@ impl Engine {
 
     /// Ends the work on everything pending: views, then encodings of the users touched.
     fn settle(&mut self, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let cpu = thread_cpu();
+        self.fold.flush(staged)?;
+        let cpu = self.meter.spend(Work::Fold, cpu);
         self.fold.end_transaction(staged)?;
+        let cpu = self.meter.spend(Work::Settle, cpu);
         let tasks = &self.tasks;
         let heard = |task: i32| {
             let task = &tasks[&task];
@@ -64,6 +68,7 @@ impl Engine {
         };
         self.encoders.encode(&self.fold, &heard, staged)?;
         self.fold.release();
+        self.meter.spend(Work::Encode, cpu);
         Ok(())
     }
 
@@ -132,6 +137,8 @@ fn position(at: &TopicPartition, committed: Option<i64>, low: i64, high: i64) ->
 }
 
 impl Stage for Engine {
+    const WORK: Work = Work::Fold;
+
     fn assign(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<(), StageError> {
         let committed = log.committed(partitions)?;
         let mut positions = Vec::new();
@@ -192,7 +199,7 @@ impl Stage for Engine {
     }
 
     fn bytes_to_come(&self) -> usize {
-        self.encoders.bytes(self.fold.touched().len())
+        self.encoders.bytes(self.fold.touched_users())
     }
 
     fn committed(&mut self) {

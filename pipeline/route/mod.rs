@@ -21,7 +21,7 @@ use self::rows::{Half, Origin, Rows, halves};
 use crate::decode::{DecodeError, Event, decode_event, decode_item};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
-use crate::metrics::Stage as Meter;
+use crate::metrics::{Stage as Meter, Work, thread_cpu};
 use crate::stage::{Stage, StageError};
 
 /// A packed record is cut at this size.
@@ -203,6 +203,8 @@ fn checked(record: Incoming<'_>, bytes_max: usize) -> Result<&[u8], DecodeError>
 }
 
 impl Stage for Router {
+    const WORK: Work = Work::Route;
+
     fn assign(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<(), StageError> {
         let committed = log.committed(partitions)?;
         let mut positions = Vec::new();
@@ -275,6 +277,7 @@ impl Stage for Router {
     }
 
     fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
+        let cpu = thread_cpu();
         let everybody = self.announce || self.now.saturating_sub(self.told_at) >= CONTROL_INTERVAL;
         for partition in 0..self.destinations.len() {
             if everybody || self.destinations[partition].rows.bytes() > 0 {
@@ -288,6 +291,7 @@ impl Stage for Router {
             self.told_at = self.now;
             self.announce = false;
         }
+        self.meter.spend(Work::Route, cpu);
         let offset = |(at, input): (&TopicPartition, &Input)| TaskOffset {
             task: TASK,
             before: input.committed,

@@ -1,10 +1,13 @@
 //! `run`: every role in this process over the embedded log, from inputs that end to files.
 //!
 //! # Layout
-//! - [`inputs`]: sources to input records. [`collector`]: outputs to files.
+//! - [`inputs`], [`generated`]: sources, or synthetic users, to input records; [`progress`]: a bar over them.
+//! - [`collector`]: outputs to files.
 
 pub mod collector;
+pub mod generated;
 pub mod inputs;
+pub mod progress;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

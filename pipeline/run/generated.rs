@@ -1,0 +1,42 @@
+//! Synthetic users as the input of a run.
+
+use super::{Append, Feed, RunError};
+use crate::synthetic::{Settings, Synthetic};
+
+/// So many events of a synthetic world, and the vectors of its items.
+pub struct Generated {
+    world: Synthetic,
+    events: u64,
+    /// The length of item vectors; none where they are not wanted.
+    dim: Option<usize>,
+}
+
+impl Generated {
+    /// The first `events` events of the world of `settings`.
+    pub fn new(settings: Settings, events: u64, dim: Option<usize>) -> Self {
+        Self { world: Synthetic::new(settings), events, dim }
+    }
+}
+
+impl Feed for Generated {
+    fn partitions(&self, topic: &str) -> i32 {
+        i32::from(topic == "events" || self.dim.is_some())
+    }
+
+    fn feed(&mut self, append: &mut Append<'_>) -> Result<(), RunError> {
+        let mut line = Vec::new();
+        if let Some(dim) = self.dim {
+            for item in 0..self.world.items() {
+                line.clear();
+                self.world.item(item, dim, &mut line);
+                append("items", 0, &line)?;
+            }
+        }
+        for _ in 0..self.events {
+            line.clear();
+            self.world.event(&mut line);
+            append("events", 0, &line)?;
+        }
+        Ok(())
+    }
+}
