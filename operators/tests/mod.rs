@@ -1,1 +1,10 @@
-//! Tests.
+//! Whole streams against the naive reference, and what single records look like.
+
+mod bounded;
+mod errors;
+mod golden;
+mod reference;
+mod refused;
+mod speed;
+mod stream;
+mod streams;

@@ -42,9 +42,6 @@ pub(crate) fn emit_now(view: &View, state: &mut State, users: &[u32], out: &mut 
         }
         let mut accumulators = Accumulators::new(view, groups.len())?;
         accumulators.merge(&stored, &numbers)?;
-        if numbers.len() < groups.len() {
-            accumulators.update_nothing()?;
-        }
         let groups: Vec<(u32, &[u8])> = groups.iter().map(|(who, key)| (*who, key.as_slice())).collect();
         emit(view, state, &subjects, &groups, accumulators.values()?, out)?;
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
+    array::{ArrayRef, new_empty_array},
     datatypes::{DataType, Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
@@ -28,6 +29,8 @@ pub(crate) struct AggregateColumn {
     /// Arguments, then what it orders by.
     pub(crate) arguments: Vec<Physical>,
     pub(crate) filter: Option<Physical>,
+    /// Arguments over no rows.
+    pub(crate) no_rows: Vec<ArrayRef>,
     /// Columns of its intermediate state.
     pub(crate) states: usize,
 }
@@ -268,7 +271,10 @@ impl Lower<'_> {
             return Err(format!("{} ORDER BY … DESC; write it ascending", function.name()));
         }
         let order = function.order_bys().iter().map(|sort| Arc::clone(&sort.expr));
-        let arguments = function.expressions().into_iter().chain(order).collect();
-        Ok(AggregateColumn { arguments, filter: lowered.filter, states: states.len(), function })
+        let arguments: Vec<Physical> = function.expressions().into_iter().chain(order).collect();
+        let none = |expr: &Physical| expr.data_type(self.schema.as_arrow()).map(|kind| new_empty_array(&kind));
+        let no_rows = arguments.iter().map(none).collect::<Result<_, _>>();
+        let no_rows = no_rows.map_err(|error| error.strip_backtrace())?;
+        Ok(AggregateColumn { arguments, no_rows, filter: lowered.filter, states: states.len(), function })
     }
 }
