@@ -8,7 +8,16 @@ use crate::EmitMode;
 const CUTS: Cuts = Cuts { steps: Vec::new(), batch_rows: 100 };
 
 fn row(user: &str, time: i64, value: Option<f64>) -> Row {
-    Row { user: user.into(), kind: "click", time, value, stamp: i64::MIN, watermark: i64::MIN, offset: time, ..Row::default() }
+    Row {
+        user: user.into(),
+        kind: "click",
+        time,
+        value,
+        stamp: i64::MIN,
+        watermark: i64::MIN,
+        offset: time,
+        ..Row::default()
+    }
 }
 
 fn texts(sql: &str, rows: &[Row]) -> Vec<(String, String)> {
@@ -19,7 +28,8 @@ fn texts(sql: &str, rows: &[Row]) -> Vec<(String, String)> {
 
 fn one(window: &str) -> (String, String) {
     let sql = format!(
-        "CREATE VIEW v AS SELECT max(type) AS \"t\"\"x\", user_id, count(*) AS n, avg(value) AS mean, max(value) / 0 AS none \
+        "CREATE VIEW v AS SELECT max(type) AS \"t\"\"x\", user_id, count(*) AS n, avg(value) AS mean, \
+         max(value) / 0 AS none \
          FROM events GROUP BY user_id, {window}"
     );
     let rows = [row("u \"1\"", 61_000, Some(1.0)), row("u \"1\"", 62_000, Some(1.2))];
@@ -45,23 +55,33 @@ fn records_of_every_window() {
 
 #[test]
 fn extra_keys_stand_in_value_and_key() {
-    let sql = "CREATE VIEW v AS SELECT user_id, count(*) AS n, sum(value) AS s FROM events GROUP BY category, user_id, latest(2)";
+    let sql = "CREATE VIEW v AS SELECT user_id, count(*) AS n, sum(value) AS s FROM events
+               GROUP BY category, user_id, latest(2)";
     let rows = [Row { category: Some("a"), ..row("u", 1, None) }, row("u", 2, Some(3.0))];
     let source = r#""source":["events",100,2]"#;
     assert_eq!(
         texts(sql, &rows),
         [
-            (r#"["u",null]"#.to_owned(), format!(r#"{{"user_id":"u","time":2,"n":1,"s":3.0,"category":null,{source}}}"#)),
-            (r#"["u","a"]"#.to_owned(), format!(r#"{{"user_id":"u","time":2,"n":1,"s":null,"category":"a",{source}}}"#)),
+            (
+                r#"["u",null]"#.to_owned(),
+                format!(r#"{{"user_id":"u","time":2,"n":1,"s":3.0,"category":null,{source}}}"#)
+            ),
+            (
+                r#"["u","a"]"#.to_owned(),
+                format!(r#"{{"user_id":"u","time":2,"n":1,"s":null,"category":"a",{source}}}"#)
+            ),
         ]
     );
 }
 
 #[test]
 fn late_rows_tell_what_they_missed() {
-    let sql = "CREATE VIEW a AS SELECT user_id, count(*) AS n FROM events GROUP BY user_id, tumble(INTERVAL '1 minute');
-               CREATE VIEW b AS SELECT user_id, count(*) AS n FROM events WHERE value > 5 GROUP BY user_id, session(INTERVAL '1 second');
-               CREATE VIEW c AS SELECT user_id, count(*) AS n FROM events GROUP BY user_id, session(INTERVAL '1 second')";
+    let sql =
+        "CREATE VIEW a AS SELECT user_id, count(*) AS n FROM events GROUP BY user_id, tumble(INTERVAL '1 minute');
+               CREATE VIEW b AS SELECT user_id, count(*) AS n FROM events WHERE value > 5
+               GROUP BY user_id, session(INTERVAL '1 second');
+               CREATE VIEW c AS SELECT user_id, count(*) AS n FROM events
+               GROUP BY user_id, session(INTERVAL '1 second')";
     let mut fold = fold(sql, EmitMode::Batch, 100, 100);
     let mut out = Out::default();
     let late = Row { role: Some("self"), ..row("u", 1_000, Some(2.0)) };
@@ -70,12 +90,9 @@ fn late_rows_tell_what_they_missed() {
     assert_eq!(out.0.len(), 1);
     assert_eq!((out.0[0].output, out.0[0].partition, out.0[0].key.as_str()), (Output::Late, 100, "u"));
     let record = r#"{"user_id":"u","type":"click","time":1000,"role":"self","value":2.0}"#;
-    assert_eq!(
-        out.0[0].text,
-        format!(
-            r#"{{"topic":"events","partition":100,"offset":1000,"user_id":"u","role":"self","views":["a","c"],"watermark":60000,"record":{record}}}"#
-        )
-    );
+    let place = r#""topic":"events","partition":100,"offset":1000"#;
+    let missed = r#""user_id":"u","role":"self","views":["a","c"],"watermark":60000"#;
+    assert_eq!(out.0[0].text, format!("{{{place},{missed},\"record\":{record}}}"));
     assert_eq!(fold.counters().late, 1);
 }
 
@@ -100,7 +117,10 @@ fn touched_users_and_their_items() {
     fold.end_transaction(&mut out).unwrap();
     let touched = fold.touched().next().unwrap();
     let names = |slots: &[u32]| slots.iter().map(|&slot| fold.item_id(slot).to_owned()).collect::<Vec<_>>();
-    assert_eq!((names(touched.added), names(touched.evicted)), (vec!["d".into(), "e".into()], vec!["a".into(), "c".into()]));
+    assert_eq!(
+        (names(touched.added), names(touched.evicted)),
+        (vec!["d".into(), "e".into()], vec!["a".into(), "c".into()])
+    );
     assert_eq!(names(&fold.item_window(user).collect::<Vec<_>>()), ["b", "e", "d"]);
     fold.revoke(0);
     assert_eq!((fold.touched().count(), fold.counters().users), (0, 0));

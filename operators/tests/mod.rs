@@ -1,5 +1,6 @@
 //! Whole streams against the naive reference, and what single records look like.
 
+mod aggregates;
 mod bounded;
 mod errors;
 mod golden;

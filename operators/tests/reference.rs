@@ -88,12 +88,14 @@ pub(super) fn views() -> Vec<Plain> {
                 json!({"n": rows.len(), "top": top, "kinds": distinct(rows.iter().map(|r| Some(r.kind)))})
             })
         },
-        view(Span::Rolling(10 * MINUTE), |rows, _| {
-            json!({"n": rows.len(), "total": total(rows), "spread": spread(rows)})
-        }),
-        view(Span::Latest(5), |rows, _| {
-            json!({"n": rows.len(), "total": total(rows), "newest": rows.iter().map(|r| r.time).max()})
-        }),
+        view(
+            Span::Rolling(10 * MINUTE),
+            |rows, _| json!({"n": rows.len(), "total": total(rows), "spread": spread(rows)}),
+        ),
+        view(
+            Span::Latest(5),
+            |rows, _| json!({"n": rows.len(), "total": total(rows), "newest": rows.iter().map(|r| r.time).max()}),
+        ),
         Plain {
             passes: |row, _| row.other_id.is_some(),
             having: |fields| fields["n"].as_i64() >= Some(2),
@@ -110,9 +112,10 @@ pub(super) fn views() -> Vec<Plain> {
                    "recent": sum(rows.iter().map(|r| Some(r.value? * (-(now - r.time) as f64 / 3_600_000.0).exp()))),
                    "categories": distinct(rows.iter().map(|r| r.category))})
         }),
-        view(Span::Lifetime, |rows, _| {
-            json!({"n": rows.len(), "total": total(rows), "since": rows.iter().map(|r| r.time).min()})
-        }),
+        view(
+            Span::Lifetime,
+            |rows, _| json!({"n": rows.len(), "total": total(rows), "since": rows.iter().map(|r| r.time).min()}),
+        ),
         Plain { key: Some(kind), ..view(Span::Hop(HOUR, HOUR), |rows, _| json!({"n": rows.len()})) },
         view(Span::Hop(5 * MINUTE, 2 * MINUTE), |rows, _| {
             let mut times: Vec<i64> = rows.iter().map(|row| row.time).collect();
@@ -261,8 +264,14 @@ fn session<'a>(view: &Plain, index: usize, gap: i64, row: &'a Row, held: &mut Ve
             && row.time <= window.end
             && row.time >= window.start - gap
     };
-    let mut merged =
-        Held { view: index, user: row.user.clone(), key: key.clone(), start: row.time, end: row.time + gap, rows: vec![row] };
+    let mut merged = Held {
+        view: index,
+        user: row.user.clone(),
+        key: key.clone(),
+        start: row.time,
+        end: row.time + gap,
+        rows: vec![row],
+    };
     if merged.end < watermark && !held.iter().any(near) {
         return false;
     }

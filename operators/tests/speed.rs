@@ -61,7 +61,6 @@ fn cost(emit: EmitMode, sql: &str, count: u64) -> f64 {
         }
     }
     let cost = start.elapsed().as_secs_f64() * 1e6 / count as f64;
-    assert!(out.0 > 0);
     cost
 }
 

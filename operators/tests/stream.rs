@@ -99,8 +99,7 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
 pub(super) fn fold(sql: &str, emit: EmitMode, batch_rows: usize, history: usize) -> Fold {
     let columns = EventColumns::default();
     let views = Arc::new(Views::compile(sql, &columns).unwrap());
-    let config =
-        FoldConfig { columns, dedupe_ids: 4, history_max_events: history, batch_rows, emit, item_window: 3 };
+    let config = FoldConfig { columns, dedupe_ids: 4, history_max_events: history, batch_rows, emit, item_window: 3 };
     let mut fold = Fold::new(views, config);
     (0..3).for_each(|task| fold.assign(task));
     fold

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use schemas::output::Output;
+use schemas::{event::EventColumns, output::Output};
 use serde_json::Value;
 
 use super::{
     reference::{Expected, Span, expected, views},
-    stream::{Cuts, Row, Sent, VIEWS, fold, run},
+    stream::{Cuts, Out, Row, Sent, VIEWS, batch, fold, run},
 };
-use crate::EmitMode;
+use crate::{EmitMode, Views};
 
 /// One step of the generator: user, kind, seconds since the last, delay, and what else the row has.
 type Step = ((u8, u8, u16, u16), (Option<i8>, u8, u8, u8), (u8, u16, bool));
 
 fn step() -> impl Strategy<Value = Step> {
-    let what = (0..5u8, 0..3u8, prop_oneof![9 => 0..90u16, 1 => 90..1500u16], prop_oneof![3 => Just(0), 1 => 0..900u16]);
+    let what =
+        (0..5u8, 0..3u8, prop_oneof![9 => 0..90u16, 1 => 90..1500u16], prop_oneof![3 => Just(0), 1 => 0..900u16]);
     let rest = (proptest::option::of(-8..8i8), 0..5u8, 0..6u8, 0..4u8);
     (what, rest, (0..12u8, 0..600u16, proptest::bool::weighted(0.2)))
 }
@@ -24,7 +25,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// The rows of steps: disorder, ties, duplicates, stamps and minimums that lag at random.
 fn rows(steps: &[Step]) -> Vec<Row> {
     const KINDS: [&str; 3] = ["click", "view", "buy"];
-    const CATEGORIES: [Option<&str>; 4] = [None, Some("food"), Some("a category longer than a view"), Some("café \"x\"")];
+    const CATEGORIES: [Option<&str>; 4] =
+        [None, Some("food"), Some("a category longer than a view"), Some("café \"x\"")];
     let mut now = 1_700_000_000_000i64;
     let (mut minimums, mut rows) = ([i64::MIN; 3], Vec::new());
     for (at, ((user, kind, gap, delay), (value, item, other, category), (id, lag, moves))) in steps.iter().enumerate() {
@@ -126,7 +128,12 @@ fn check_last(sent: &[Sent], expected: &Expected) -> Result<(), TestCaseError> {
         let got = got.get(key);
         prop_assert!(got.is_some_and(|got| same(got, value)), "{key:?} is {got:?}, should be {value}");
     }
-    prop_assert_eq!(got.len(), want.len(), "too many: {:?}", got.keys().filter(|k| !want.contains_key(k)).collect::<Vec<_>>());
+    prop_assert_eq!(
+        got.len(),
+        want.len(),
+        "too many: {:?}",
+        got.keys().filter(|k| !want.contains_key(k)).collect::<Vec<_>>()
+    );
     Ok(())
 }
 
@@ -191,7 +198,7 @@ proptest! {
             let sent = run(&mut fold, &rows, &cuts);
             check_windows(&sent, &want)?;
             check_last(&sent, &want)?;
-            check_late(&sent, &want, &fold_names())?;
+            check_late(&sent, &want, &view_names())?;
             if emit == EmitMode::Event {
                 check_each(&sent, &want)?;
             }
@@ -234,9 +241,10 @@ proptest! {
             let said = |is_muted: bool| {
                 let mut fold = fold(VIEWS, emit, cuts.batch_rows, HISTORY);
                 (0..3).for_each(|task| fold.set_muted(task, is_muted));
-                let mut out = super::stream::Out::default();
+                let mut out = Out::default();
                 for row in first {
-                    fold.push(row.task, &"events".into(), &super::stream::batch(std::slice::from_ref(row)), row.watermark, &mut out).unwrap();
+                    let rows = batch(std::slice::from_ref(row));
+                    fold.push(row.task, &"events".into(), &rows, row.watermark, &mut out).unwrap();
                     fold.advance(row.task, row.watermark);
                 }
                 fold.end_transaction(&mut out).unwrap();
@@ -250,6 +258,6 @@ proptest! {
     }
 }
 
-fn fold_names() -> Vec<String> {
-    crate::Views::compile(VIEWS, &schemas::event::EventColumns::default()).unwrap().names()
+fn view_names() -> Vec<String> {
+    Views::compile(VIEWS, &EventColumns::default()).unwrap().names()
 }

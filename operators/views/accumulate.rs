@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray},
+    array::{ArrayRef, BooleanArray, UInt32Array},
     row::Rows,
 };
 use datafusion::{
@@ -69,6 +69,29 @@ impl<'v> Accumulators<'v> {
             accumulator.update_batch(arguments, groups, filter.as_ref(), self.groups)?;
         }
         Ok(())
+    }
+
+    /// Adds rows that arrived after those in the states that were merged. In a view that looks at the order of rows
+    /// they are put into that of time, then arrival, and merged, for they may belong before what is there.
+    pub(crate) fn add(
+        &mut self,
+        mut inputs: Inputs,
+        mut groups: Vec<usize>,
+        time: impl Fn(usize) -> i64,
+    ) -> Result<()> {
+        if !self.view.is_ordered {
+            return self.update(&inputs, &groups);
+        }
+        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+        order.sort_by_key(|&at| time(at as usize));
+        groups = order.iter().map(|&at| groups[at as usize]).collect();
+        inputs.reorder(&UInt32Array::from(order))?;
+        let mut fresh = Self::new(self.view, self.groups)?;
+        fresh.update(&inputs, &groups)?;
+        let states = fresh.states()?;
+        groups.sort_unstable();
+        groups.dedup();
+        self.merge(&groups.iter().map(|&group| states.get(group)).collect::<Vec<_>>(), &groups)
     }
 
     /// The states of all groups.

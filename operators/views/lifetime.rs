@@ -11,7 +11,7 @@ use super::{
     View,
     accumulate::Accumulators,
     arrived::{Arrived, Passing},
-    fixed::{fold_rows, in_time_order},
+    fixed::fold_rows,
     grouping::Keys,
     newest::{CHUNK, Subject, emit},
 };
@@ -144,8 +144,7 @@ fn emit_block(
     let time = |at: usize| state.store.time(state.pending[block.rows[taken[at] as usize] as usize].slot);
     let times: Vec<i64> = (0..taken.len()).map(time).collect();
     inputs.reorder(&UInt32Array::from(taken))?;
-    in_time_order(view, &mut inputs, &mut numbers, |at| times[at])?;
-    accumulators.update(&inputs, &numbers)?;
+    accumulators.add(inputs, numbers, |at| times[at])?;
     emit(view, state, &subjects, &groups, accumulators.values()?, out)
 }
 

@@ -153,7 +153,8 @@ impl View {
             can_fail_somewhere |= can_fail(expr, &input);
         }
         self.can_fail = can_fail_somewhere;
-        let kinds = self.keys.iter().map(|key| key.data_type(&input)).collect::<datafusion::common::Result<Vec<_>>>()?;
+        let kinds =
+            self.keys.iter().map(|key| key.data_type(&input)).collect::<datafusion::common::Result<Vec<_>>>()?;
         if !kinds.is_empty() {
             self.key_rows = Some(RowConverter::new(kinds.into_iter().map(SortField::new).collect())?);
         }
@@ -184,6 +185,8 @@ fn groups(exprs: &[Expr]) -> Result<Groups, String> {
                 layout.push(GroupColumn::User);
             }
             _ => {
+                // Before what is missing is named: the window may stand in here.
+                check(expr, true)?;
                 layout.push(GroupColumn::Key(keys.len()));
                 keys.push(expr.clone());
             }
@@ -207,8 +210,11 @@ fn check_all(parts: &Parts, groups: &Groups) -> Result<(), String> {
 /// What a record shows, in SELECT's order; keys that are not selected come last.
 fn shown(parts: &Parts, groups: &Groups, below: &Lower<'_>) -> Result<Vec<(Vec<u8>, Physical)>, String> {
     let is_column = |expr: &Expr, name: &str| matches!(expr, Expr::Column(column) if column.name == name);
-    let own: [&str; 3] =
-        if groups.window.is_latest_value() { ["user_id", "time", "source"] } else { ["user_id", "window_start", "window_end"] };
+    let own: [&str; 3] = if groups.window.is_latest_value() {
+        ["user_id", "time", "source"]
+    } else {
+        ["user_id", "window_start", "window_end"]
+    };
     let keys = groups.layout.iter().zip(parts.aggregate.schema.columns()).filter_map(|(column, name)| {
         let is_shown = parts.projection.iter().any(|expr| is_column(&expr.clone().unalias(), &name.name));
         (matches!(column, GroupColumn::Key(_)) && !is_shown).then_some(Expr::Column(name))
