@@ -51,6 +51,7 @@ pub struct FoldConfig {
 }
 
 /// Why rows could not be folded. None of these comes from what an event says: such rows go to `dead-letters`.
+/// After one, what was pending is half folded: the fold is to be dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
     /// A column that every row has is not there.
@@ -110,8 +111,8 @@ impl Fold {
         }
     }
 
-    /// Takes rows of a task, in the wire schema by name: absent columns are null, others are ignored. `watermark` is the
-    /// minimum in force at their place, ms. Folds whenever `batch_rows` rows are pending.
+    /// Takes rows of a task, in the wire schema by name: absent columns are null, others are ignored. `watermark` is
+    /// the minimum in force at their place, ms. Folds whenever `batch_rows` rows are pending.
     ///
     /// # Errors
     /// Where the task is not assigned, or the rows are not of the wire schema.

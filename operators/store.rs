@@ -304,9 +304,10 @@ impl Store {
 
     /// One column of `slots`, in that order.
     pub(crate) fn gather(&self, slots: &[u32], column: usize) -> ArrayRef {
-        let nulls = self.schema.field(column).is_nullable().then(|| {
-            NullBuffer::new(BooleanBuffer::collect_bool(slots.len(), |i| self.is_valid(slots[i], column)))
-        });
+        let nulls =
+            self.schema.field(column).is_nullable().then(|| {
+                NullBuffer::new(BooleanBuffer::collect_bool(slots.len(), |i| self.is_valid(slots[i], column)))
+            });
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         match &self.columns[column] {
             Column::Int(values) => {

@@ -1,1 +1,11 @@
-//! Tests.
+//! Whole streams against the naive reference, and what single records look like.
+
+mod aggregates;
+mod bounded;
+mod errors;
+mod golden;
+mod reference;
+mod refused;
+mod speed;
+mod stream;
+mod streams;

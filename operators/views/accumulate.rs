@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, RecordBatch},
+    array::{ArrayRef, BooleanArray, UInt32Array},
     row::Rows,
 };
 use datafusion::{
@@ -32,9 +32,16 @@ impl States {
 }
 
 impl<'v> Accumulators<'v> {
-    /// Empty accumulators for `groups` groups.
+    /// Accumulators for `groups` groups, each with its empty value.
     pub(crate) fn new(view: &'v View, groups: usize) -> Result<Self> {
-        let list = view.aggregates.iter().map(|aggregate| accumulator(&aggregate.function)).collect::<Result<_>>()?;
+        let mut list = Vec::with_capacity(view.aggregates.len());
+        for aggregate in &view.aggregates {
+            let mut accumulator = accumulator(&aggregate.function)?;
+            // DataFusion's own operator never numbers a group that no row has, so its accumulators take groups for seen
+            // once a batch without nulls came. A filter makes them look, here and from now on.
+            accumulator.update_batch(&aggregate.no_rows, &[], Some(&BooleanArray::from(Vec::<bool>::new())), groups)?;
+            list.push(accumulator);
+        }
         Ok(Self { view, list, groups })
     }
 
@@ -55,7 +62,7 @@ impl<'v> Accumulators<'v> {
         Ok(())
     }
 
-    /// Adds rows, row i to group `groups[i]`; groups without rows get their empty value.
+    /// Adds rows, row i to group `groups[i]`.
     pub(crate) fn update(&mut self, inputs: &Inputs, groups: &[usize]) -> Result<()> {
         let columns = inputs.arguments.iter().zip(&inputs.filters);
         for (accumulator, (arguments, filter)) in self.list.iter_mut().zip(columns) {
@@ -64,10 +71,27 @@ impl<'v> Accumulators<'v> {
         Ok(())
     }
 
-    /// Gives groups without rows and states their empty value.
-    pub(crate) fn update_nothing(&mut self) -> Result<()> {
-        let batch = RecordBatch::new_empty(Arc::clone(&self.view.input));
-        self.update(&self.view.inputs(&batch)?, &[])
+    /// Adds rows that arrived after those in the states that were merged. In a view that looks at the order of rows
+    /// they are put into that of time, then arrival, and merged, for they may belong before what is there.
+    pub(crate) fn add(
+        &mut self,
+        mut inputs: Inputs,
+        mut groups: Vec<usize>,
+        time: impl Fn(usize) -> i64,
+    ) -> Result<()> {
+        if !self.view.is_ordered {
+            return self.update(&inputs, &groups);
+        }
+        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+        order.sort_by_key(|&at| time(at as usize));
+        groups = order.iter().map(|&at| groups[at as usize]).collect();
+        inputs.reorder(&UInt32Array::from(order))?;
+        let mut fresh = Self::new(self.view, self.groups)?;
+        fresh.update(&inputs, &groups)?;
+        let states = fresh.states()?;
+        groups.sort_unstable();
+        groups.dedup();
+        self.merge(&groups.iter().map(|&group| states.get(group)).collect::<Vec<_>>(), &groups)
     }
 
     /// The states of all groups.

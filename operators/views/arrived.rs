@@ -71,9 +71,10 @@ impl Passing {
     }
 }
 
-/// Rows of a history view that pass its `WHERE`, where it can be told from the row alone.
+/// Rows of a history view that pass its `WHERE` and do not make it fail, as far as it can be told from the row alone:
+/// where expressions read `age_ms`, it is told when they are evaluated.
 pub(crate) fn included(view: &View, arrived: &mut Arrived, store: &Store, reports: &mut Reports) -> Result<Vec<u32>> {
-    if view.can_fail {
+    if view.can_fail && !view.uses_age {
         return Ok(Passing::of(view, arrived, store, reports)?.rows);
     }
     Ok(filtered(view, arrived, store, reports)?.0)

@@ -34,7 +34,10 @@ fn search<T>(batch: &RecordBatch, from: usize, evaluate: &dyn Fn(&RecordBatch) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::{array::{ArrayRef, AsArray, Int64Array}, datatypes::Int64Type};
+    use arrow::{
+        array::{ArrayRef, AsArray, Int64Array},
+        datatypes::Int64Type,
+    };
     use datafusion::common::exec_err;
     use std::sync::Arc;
 

@@ -136,8 +136,10 @@ fn emit(view: &View, task: i32, closing: Vec<Closing>, state: &mut State, out: &
         }
     }
     accumulators.merge(&states, &numbers)?;
-    let groups: Vec<Grouped<'_>> =
-        closing.iter().map(|closing| Grouped { user: closing.user, window: closing.start, key: &closing.key }).collect();
+    let groups: Vec<Grouped<'_>> = closing
+        .iter()
+        .map(|closing| Grouped { user: closing.user, window: closing.start, key: &closing.key })
+        .collect();
     let finished = view.finish(state, &groups, accumulators.values()?)?;
     let mut value = Vec::new();
     for (closing, row) in closing.iter().zip(&finished.rows) {

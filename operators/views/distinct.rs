@@ -125,7 +125,8 @@ impl GroupsAccumulator for DistinctTexts {
         let mut taken = self.take(emit_to)?;
         taken.entries.sort_by_key(|entry| entry.group);
         let of = |entry: &Entry| {
-            std::str::from_utf8(&taken.texts[entry.from..entry.from + entry.bytes as usize]).expect("texts are kept whole")
+            std::str::from_utf8(&taken.texts[entry.from..entry.from + entry.bytes as usize])
+                .expect("texts are kept whole")
         };
         let texts: ArrayRef = if *taken.item.data_type() == DataType::Utf8 {
             Arc::new(taken.entries.iter().map(|entry| Some(of(entry))).collect::<StringArray>())
@@ -141,7 +142,6 @@ impl GroupsAccumulator for DistinctTexts {
     fn convert_to_state(&self, _: &[ArrayRef], _: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         exec_err!("rows are accumulated, not converted")
     }
-
 
     fn size(&self) -> usize {
         self.texts.capacity() + self.entries.capacity() * size_of::<Entry>() + self.counts.capacity() * 8

@@ -25,7 +25,8 @@ fn is_safe_itself(expr: &dyn PhysicalExpr, input: &Schema) -> bool {
     let is_float = || matches!(expr.data_type(input), Ok(DataType::Float64));
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         let op = binary.op();
-        let compares = op.supports_propagation() || matches!(op, Operator::And | Operator::Or | Operator::IsDistinctFrom);
+        let compares =
+            op.supports_propagation() || matches!(op, Operator::And | Operator::Or | Operator::IsDistinctFrom);
         let adds = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
         let is_number = || matches!(expr.data_type(input), Ok(DataType::Float64 | DataType::Int64));
         return compares || (adds && is_number()) || (*op == Operator::Divide && is_float());

@@ -54,8 +54,12 @@ impl View {
         let columns = self.layout.iter().map(column).chain(aggregates).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.grouped), columns, &options)?;
-        let mut finished =
-            Finished { rows: (0..groups.len() as u32).map(Some).collect(), columns: Vec::new(), keys, culprits: Vec::new() };
+        let mut finished = Finished {
+            rows: (0..groups.len() as u32).map(Some).collect(),
+            columns: Vec::new(),
+            keys,
+            culprits: Vec::new(),
+        };
         let batch = self.having(batch, &mut finished)?;
         self.select(batch, &mut finished)?;
         Ok(finished)

@@ -1,6 +1,6 @@
 //! `tumble`, `hop`, and the folding of `lifetime`: partial results per user, pane and extra keys.
 
-use arrow::array::{BooleanArray, UInt32Array};
+use arrow::array::BooleanArray;
 use datafusion::common::Result;
 
 use super::{
@@ -8,7 +8,6 @@ use super::{
     accumulate::Accumulators,
     arrived::{Arrived, Passing},
     grouping::{Group, Grouping, Keys},
-    inputs::Inputs,
     window::Window,
 };
 use crate::{report::Reports, state::State, user::Open};
@@ -21,7 +20,7 @@ pub(crate) fn fold(view: &View, state: &mut State, arrived: &mut Arrived, report
 }
 
 /// Folds rows that all have an open window.
-pub(super) fn fold_rows(view: &View, state: &mut State, mut passing: Passing) -> Result<()> {
+pub(super) fn fold_rows(view: &View, state: &mut State, passing: Passing) -> Result<()> {
     if passing.rows.is_empty() {
         return Ok(());
     }
@@ -32,13 +31,12 @@ pub(super) fn fold_rows(view: &View, state: &mut State, mut passing: Passing) ->
         let (start, end) = pane(view, state, row).expect("rows without an open window were left out");
         grouping.number(Group { who: pending.user, start, end, row: at as u32 })
     };
-    let mut numbers: Vec<usize> = passing.rows.iter().enumerate().map(number).collect();
+    let numbers: Vec<usize> = passing.rows.iter().enumerate().map(number).collect();
     let groups = grouping.groups;
     let mut accumulators = Accumulators::new(view, groups.len())?;
     merge_stored(view, state, &groups, &keys, &mut accumulators)?;
     let time = |at: usize| state.store.time(state.pending[passing.rows[at] as usize].slot);
-    in_time_order(view, &mut passing.inputs, &mut numbers, time)?;
-    accumulators.update(&passing.inputs, &numbers)?;
+    accumulators.add(passing.inputs, numbers, time)?;
     let states = accumulators.states()?;
     for (number, group) in groups.iter().enumerate() {
         store(view, state, group, keys.get(group.row as usize), states.get(number));
@@ -66,24 +64,8 @@ fn leave_out_late(view: &View, state: &State, passing: &mut Passing, reports: &m
     passing.keep(&BooleanArray::from(is_open))
 }
 
-/// Puts rows into the order of time, then arrival, where the view looks at it.
-pub(super) fn in_time_order(
-    view: &View,
-    inputs: &mut Inputs,
-    numbers: &mut Vec<usize>,
-    time: impl Fn(usize) -> i64,
-) -> Result<()> {
-    if !view.is_ordered {
-        return Ok(());
-    }
-    let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
-    order.sort_by_key(|&at| time(at as usize));
-    *numbers = order.iter().map(|&at| numbers[at as usize]).collect();
-    inputs.reorder(&UInt32Array::from(order))
-}
-
 /// Adds what is stored of `groups`.
-pub(super) fn merge_stored(
+fn merge_stored(
     view: &View,
     state: &State,
     groups: &[Group],

@@ -11,7 +11,7 @@ use super::{
     View,
     accumulate::Accumulators,
     arrived::{Arrived, Passing},
-    fixed::{fold_rows, in_time_order},
+    fixed::fold_rows,
     grouping::Keys,
     newest::{CHUNK, Subject, emit},
 };
@@ -42,9 +42,6 @@ pub(crate) fn emit_now(view: &View, state: &mut State, users: &[u32], out: &mut 
         }
         let mut accumulators = Accumulators::new(view, groups.len())?;
         accumulators.merge(&stored, &numbers)?;
-        if numbers.len() < groups.len() {
-            accumulators.update_nothing()?;
-        }
         let groups: Vec<(u32, &[u8])> = groups.iter().map(|(who, key)| (*who, key.as_slice())).collect();
         emit(view, state, &subjects, &groups, accumulators.values()?, out)?;
     }
@@ -147,8 +144,7 @@ fn emit_block(
     let time = |at: usize| state.store.time(state.pending[block.rows[taken[at] as usize] as usize].slot);
     let times: Vec<i64> = (0..taken.len()).map(time).collect();
     inputs.reorder(&UInt32Array::from(taken))?;
-    in_time_order(view, &mut inputs, &mut numbers, |at| times[at])?;
-    accumulators.update(&inputs, &numbers)?;
+    accumulators.add(inputs, numbers, |at| times[at])?;
     emit(view, state, &subjects, &groups, accumulators.values()?, out)
 }
 

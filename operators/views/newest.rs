@@ -209,7 +209,12 @@ pub(super) fn emit(
             let now = (first..last).filter(|&group| finished.rows[group].is_some()).map(|group| groups[group].1);
             for gone in track(view, state, subject.user, now) {
                 if !is_muted {
-                    key_of(&state.users[subject.user as usize].id, &view.key_columns([&*gone].into_iter())?, 0, &mut record_key);
+                    key_of(
+                        &state.users[subject.user as usize].id,
+                        &view.key_columns([&*gone].into_iter())?,
+                        0,
+                        &mut record_key,
+                    );
                     send(view, state, subject.user, &record_key, None, out);
                 }
             }

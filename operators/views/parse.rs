@@ -86,7 +86,9 @@ fn take_apart(name: &str, plan: LogicalPlan) -> Result<Parts, String> {
     let aggregate = match below {
         LogicalPlan::Aggregate(aggregate) => aggregate,
         LogicalPlan::TableScan(_) => {
-            return Err("it has no GROUP BY; write GROUP BY user_id, and a window such as tumble(INTERVAL '1 minute')".into());
+            return Err(
+                "it has no GROUP BY; write GROUP BY user_id, and a window such as tumble(INTERVAL '1 minute')".into()
+            );
         }
         other => return Err(unwanted(&other)),
     };

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
+    array::{ArrayRef, new_empty_array},
     datatypes::{DataType, Schema, SchemaRef},
     row::{RowConverter, SortField},
 };
@@ -28,6 +29,8 @@ pub(crate) struct AggregateColumn {
     /// Arguments, then what it orders by.
     pub(crate) arguments: Vec<Physical>,
     pub(crate) filter: Option<Physical>,
+    /// Arguments over no rows.
+    pub(crate) no_rows: Vec<ArrayRef>,
     /// Columns of its intermediate state.
     pub(crate) states: usize,
 }
@@ -150,7 +153,8 @@ impl View {
             can_fail_somewhere |= can_fail(expr, &input);
         }
         self.can_fail = can_fail_somewhere;
-        let kinds = self.keys.iter().map(|key| key.data_type(&input)).collect::<datafusion::common::Result<Vec<_>>>()?;
+        let kinds =
+            self.keys.iter().map(|key| key.data_type(&input)).collect::<datafusion::common::Result<Vec<_>>>()?;
         if !kinds.is_empty() {
             self.key_rows = Some(RowConverter::new(kinds.into_iter().map(SortField::new).collect())?);
         }
@@ -181,6 +185,8 @@ fn groups(exprs: &[Expr]) -> Result<Groups, String> {
                 layout.push(GroupColumn::User);
             }
             _ => {
+                // Before what is missing is named: the window may stand in here.
+                check(expr, true)?;
                 layout.push(GroupColumn::Key(keys.len()));
                 keys.push(expr.clone());
             }
@@ -204,8 +210,11 @@ fn check_all(parts: &Parts, groups: &Groups) -> Result<(), String> {
 /// What a record shows, in SELECT's order; keys that are not selected come last.
 fn shown(parts: &Parts, groups: &Groups, below: &Lower<'_>) -> Result<Vec<(Vec<u8>, Physical)>, String> {
     let is_column = |expr: &Expr, name: &str| matches!(expr, Expr::Column(column) if column.name == name);
-    let own: [&str; 3] =
-        if groups.window.is_latest_value() { ["user_id", "time", "source"] } else { ["user_id", "window_start", "window_end"] };
+    let own: [&str; 3] = if groups.window.is_latest_value() {
+        ["user_id", "time", "source"]
+    } else {
+        ["user_id", "window_start", "window_end"]
+    };
     let keys = groups.layout.iter().zip(parts.aggregate.schema.columns()).filter_map(|(column, name)| {
         let is_shown = parts.projection.iter().any(|expr| is_column(&expr.clone().unalias(), &name.name));
         (matches!(column, GroupColumn::Key(_)) && !is_shown).then_some(Expr::Column(name))
@@ -268,7 +277,10 @@ impl Lower<'_> {
             return Err(format!("{} ORDER BY … DESC; write it ascending", function.name()));
         }
         let order = function.order_bys().iter().map(|sort| Arc::clone(&sort.expr));
-        let arguments = function.expressions().into_iter().chain(order).collect();
-        Ok(AggregateColumn { arguments, filter: lowered.filter, states: states.len(), function })
+        let arguments: Vec<Physical> = function.expressions().into_iter().chain(order).collect();
+        let none = |expr: &Physical| expr.data_type(self.schema.as_arrow()).map(|kind| new_empty_array(&kind));
+        let no_rows = arguments.iter().map(none).collect::<Result<_, _>>();
+        let no_rows = no_rows.map_err(|error| error.strip_backtrace())?;
+        Ok(AggregateColumn { arguments, no_rows, filter: lowered.filter, states: states.len(), function })
     }
 }

@@ -8,7 +8,6 @@ use super::{
     View,
     accumulate::Accumulators,
     arrived::{Arrived, Passing},
-    fixed::in_time_order,
     grouping::{Group, Grouping, Keys},
 };
 use crate::{report::Reports, state::State, user::Open};
@@ -95,7 +94,12 @@ fn load(view: &View, state: &mut State, user: u32, row: u32, key: &[u8], joined:
     let mut sessions = Vec::new();
     let own = |open: &mut Open| open.view == view.index && *open.key == *key;
     for open in windows.extract_if(.., own) {
-        sessions.push(Live { start: open.start, end: open.end, armed: open.armed, node: joined.node(Some(open.state)) });
+        sessions.push(Live {
+            start: open.start,
+            end: open.end,
+            armed: open.armed,
+            node: joined.node(Some(open.state)),
+        });
     }
     List { user, row, sessions }
 }
@@ -136,7 +140,7 @@ fn leave_out_late(view: &View, passing: &mut Passing, nodes: &[Option<usize>], r
 fn aggregate(
     view: &View,
     state: &State,
-    mut passing: Passing,
+    passing: Passing,
     nodes: Vec<usize>,
     joined: &mut Joined,
 ) -> Result<Vec<Option<Box<[u8]>>>> {
@@ -160,8 +164,7 @@ fn aggregate(
     let states: Vec<&[u8]> = stored.iter().map(|(_, state)| &**state).collect();
     accumulators.merge(&states, &stored.iter().map(|(number, _)| *number).collect::<Vec<_>>())?;
     let time = |at: usize| state.store.time(state.pending[passing.rows[at] as usize].slot);
-    in_time_order(view, &mut passing.inputs, &mut numbers, time)?;
-    accumulators.update(&passing.inputs, &numbers)?;
+    accumulators.add(passing.inputs, numbers, time)?;
     let states = accumulators.states()?;
     let bytes = |number: Option<usize>| number.map(|number| Box::from(states.get(number)));
     Ok(numbers_of.into_iter().map(bytes).collect())

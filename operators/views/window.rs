@@ -1,7 +1,7 @@
 //! Windows: which rows are in them, and when they close.
 
-use arrow::{array::RecordBatch, datatypes::Schema};
 use arrow::array::RecordBatchOptions;
+use arrow::{array::RecordBatch, datatypes::Schema};
 use datafusion::{
     common::{DFSchema, ScalarValue},
     logical_expr::{Expr, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext},
@@ -141,7 +141,8 @@ mod tests {
             let fixed = Fixed::new(slide, size);
             for time in 0..60i64 {
                 for watermark in (-5..80).chain([i64::MIN, i64::MAX]) {
-                    let starts = (-100..=60).filter(|start| start % slide == 0 && *start <= time && time < start + size);
+                    let starts =
+                        (-100..=60).filter(|start| start % slide == 0 && *start <= time && time < start + size);
                     let ends: Vec<i64> = starts.map(|start| start + size).filter(|end| *end > watermark).collect();
                     let pane = time.div_euclid(fixed.pane_ms) * fixed.pane_ms;
                     assert_eq!(fixed.pane(time, watermark), ends.first().map(|&end| (pane, end)));
