@@ -10,6 +10,10 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
 pub(super) type Fields = Map<String, Value>;
+/// An extra `GROUP BY` key: its column and value.
+type Key = (&'static str, Value);
+/// Rows of a key.
+type Keyed<'a> = (Option<Key>, Vec<&'a Row>);
 
 #[derive(Clone, Copy)]
 pub(super) enum Span {
@@ -25,7 +29,7 @@ pub(super) struct Plain {
     pub(super) span: Span,
     /// By row and age.
     passes: fn(&Row, i64) -> bool,
-    key: Option<fn(&Row) -> (&'static str, Value)>,
+    key: Option<fn(&Row) -> Key>,
     values: fn(&[&Row], i64) -> Value,
     having: fn(&Fields) -> bool,
 }
@@ -61,11 +65,11 @@ fn spread(rows: &[&Row]) -> Value {
     json!((values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
 }
 
-fn category(row: &Row) -> (&'static str, Value) {
+fn category(row: &Row) -> Key {
     ("category", json!(row.category))
 }
 
-fn kind(row: &Row) -> (&'static str, Value) {
+fn kind(row: &Row) -> Key {
     ("type", json!(row.kind))
 }
 
@@ -160,7 +164,7 @@ pub(super) struct Expected {
 struct Held<'a> {
     view: usize,
     user: String,
-    key: Option<(&'static str, Value)>,
+    key: Option<Key>,
     start: i64,
     end: i64,
     rows: Vec<&'a Row>,
@@ -216,7 +220,7 @@ pub(super) fn expected(rows: &[Row], history: usize, dedupe: usize) -> Expected 
     expected
 }
 
-fn fields(view: &Plain, rows: &[&Row], now: i64, key: &Option<(&'static str, Value)>) -> Fields {
+fn fields(view: &Plain, rows: &[&Row], now: i64, key: &Option<Key>) -> Fields {
     let mut fields: Fields = key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     fields.extend((view.values)(rows, now).as_object().unwrap().clone());
     fields
@@ -304,7 +308,7 @@ fn newest(view: &Plain, history: &[&Row], ever: &[&Row]) -> BTreeMap<String, Val
         }
         _ => passing(ever),
     };
-    let mut groups: BTreeMap<String, (Option<(&'static str, Value)>, Vec<&Row>)> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Keyed<'_>> = BTreeMap::new();
     if view.key.is_none() {
         groups.insert(newest.user.clone(), (None, Vec::new()));
     }
@@ -313,7 +317,7 @@ fn newest(view: &Plain, history: &[&Row], ever: &[&Row]) -> BTreeMap<String, Val
         let name = key.as_ref().map_or(row.user.clone(), |(_, key)| json!([row.user, key]).to_string());
         groups.entry(name).or_insert((key, Vec::new())).1.push(row);
     }
-    let record = |(name, (key, rows)): (String, (Option<(&'static str, Value)>, Vec<&Row>))| {
+    let record = |(name, (key, rows)): (String, Keyed<'_>)| {
         let fields = fields(view, &rows, now, &key);
         (view.having)(&fields).then(|| {
             let mut record = json!({"user_id": newest.user, "time": now});

@@ -31,8 +31,8 @@ fn rows(count: u64) -> Vec<Row> {
             kind: ["click", "click", "view", "buy"][(random() * 4.0) as usize],
             time: time - (random() * 3000.0) as i64,
             event_id: Some(format!("event-{at:020}")),
-            other_id: (at % 10 == 0).then(|| format!("user-{:08}", at % 997)),
-            role: (at % 10 == 0).then_some("source"),
+            other_id: at.is_multiple_of(10).then(|| format!("user-{:08}", at % 997)),
+            role: at.is_multiple_of(10).then_some("source"),
             item_id: Some(format!("item-{}", (random() * 5000.0) as u64)),
             value: Some(random() * 100.0),
             category: Some(["food", "home", "garden", "a longer category"][(random() * 4.0) as usize]),
@@ -60,8 +60,7 @@ fn cost(emit: EmitMode, sql: &str, count: u64) -> f64 {
             fold.release();
         }
     }
-    let cost = start.elapsed().as_secs_f64() * 1e6 / count as f64;
-    cost
+    start.elapsed().as_secs_f64() * 1e6 / count as f64
 }
 
 #[test]
