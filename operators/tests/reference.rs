@@ -75,7 +75,14 @@ fn kind(row: &Row) -> Key {
 
 /// The views of views.sql, in order.
 pub(super) fn views() -> Vec<Plain> {
-    let view = |span, values| Plain { span, passes: |_, _| true, key: None, values, having: |_| true };
+    first_views().into_iter().chain(more_views()).collect()
+}
+
+fn view(span: Span, values: fn(&[&Row], i64) -> Value) -> Plain {
+    Plain { span, passes: |_, _| true, key: None, values, having: |_| true }
+}
+
+fn first_views() -> Vec<Plain> {
     vec![
         Plain {
             passes: |row, _| row.kind == "click",
@@ -120,6 +127,11 @@ pub(super) fn views() -> Vec<Plain> {
             Span::Lifetime,
             |rows, _| json!({"n": rows.len(), "total": total(rows), "since": rows.iter().map(|r| r.time).min()}),
         ),
+    ]
+}
+
+fn more_views() -> Vec<Plain> {
+    vec![
         Plain { key: Some(kind), ..view(Span::Hop(HOUR, HOUR), |rows, _| json!({"n": rows.len()})) },
         view(Span::Hop(5 * MINUTE, 2 * MINUTE), |rows, _| {
             let mut times: Vec<i64> = rows.iter().map(|row| row.time).collect();

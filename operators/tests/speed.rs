@@ -16,7 +16,7 @@ impl Emit for Count {
     }
 }
 
-/// Users by a power law, about 200 bytes an event.
+/// 50,000 users, the k-th with a share in proportion to 1/k; about 200 bytes an event.
 fn rows(count: u64) -> Vec<Row> {
     let mut bits = 1u64;
     let mut random = move || {
@@ -25,7 +25,7 @@ fn rows(count: u64) -> Vec<Row> {
     };
     let row = |at: u64| {
         let time = 1_700_000_000_000 + at as i64 * 20;
-        let user = (1.0 / (random() + 1e-9)).min(50_000.0) as u64;
+        let user = 50_000f64.powf(random()) as u64;
         Row {
             user: format!("user-{user:08}"),
             kind: ["click", "click", "view", "buy"][(random() * 4.0) as usize],
