@@ -71,7 +71,7 @@ fn aggregates_are_what_sql_says_in_every_window_and_cutting() {
                 // Of a hop, the one window that holds all rows.
                 let start = if window.starts_with("hop") { json!(0) } else { json!(null) };
                 let is_whole = |value: &&serde_json::Value| start.is_null() || value["window_start"] == start;
-                let got = sent.iter().filter_map(|record| record.value.as_ref()).filter(is_whole).next_back().unwrap();
+                let got = sent.iter().filter_map(|record| record.value.as_ref()).rfind(is_whole).unwrap();
                 let want: serde_json::Value = serde_json::from_str(want).unwrap();
                 let is_close = match (got["v"].as_f64(), want.as_f64()) {
                     (Some(got), Some(want)) => (got - want).abs() < 1e-9 * want.abs().max(1.0),

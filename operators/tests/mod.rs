@@ -9,3 +9,4 @@ mod refused;
 mod speed;
 mod stream;
 mod streams;
+mod tasks;

@@ -10,6 +10,10 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
 pub(super) type Fields = Map<String, Value>;
+/// An extra `GROUP BY` key: its column and value.
+type Key = (&'static str, Value);
+/// Rows of a key.
+type Keyed<'a> = (Option<Key>, Vec<&'a Row>);
 
 #[derive(Clone, Copy)]
 pub(super) enum Span {
@@ -25,7 +29,7 @@ pub(super) struct Plain {
     pub(super) span: Span,
     /// By row and age.
     passes: fn(&Row, i64) -> bool,
-    key: Option<fn(&Row) -> (&'static str, Value)>,
+    key: Option<fn(&Row) -> Key>,
     values: fn(&[&Row], i64) -> Value,
     having: fn(&Fields) -> bool,
 }
@@ -61,17 +65,24 @@ fn spread(rows: &[&Row]) -> Value {
     json!((values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
 }
 
-fn category(row: &Row) -> (&'static str, Value) {
+fn category(row: &Row) -> Key {
     ("category", json!(row.category))
 }
 
-fn kind(row: &Row) -> (&'static str, Value) {
+fn kind(row: &Row) -> Key {
     ("type", json!(row.kind))
 }
 
 /// The views of views.sql, in order.
 pub(super) fn views() -> Vec<Plain> {
-    let view = |span, values| Plain { span, passes: |_, _| true, key: None, values, having: |_| true };
+    first_views().into_iter().chain(more_views()).collect()
+}
+
+fn view(span: Span, values: fn(&[&Row], i64) -> Value) -> Plain {
+    Plain { span, passes: |_, _| true, key: None, values, having: |_| true }
+}
+
+fn first_views() -> Vec<Plain> {
     vec![
         Plain {
             passes: |row, _| row.kind == "click",
@@ -116,6 +127,11 @@ pub(super) fn views() -> Vec<Plain> {
             Span::Lifetime,
             |rows, _| json!({"n": rows.len(), "total": total(rows), "since": rows.iter().map(|r| r.time).min()}),
         ),
+    ]
+}
+
+fn more_views() -> Vec<Plain> {
+    vec![
         Plain { key: Some(kind), ..view(Span::Hop(HOUR, HOUR), |rows, _| json!({"n": rows.len()})) },
         view(Span::Hop(5 * MINUTE, 2 * MINUTE), |rows, _| {
             let mut times: Vec<i64> = rows.iter().map(|row| row.time).collect();
@@ -160,7 +176,7 @@ pub(super) struct Expected {
 struct Held<'a> {
     view: usize,
     user: String,
-    key: Option<(&'static str, Value)>,
+    key: Option<Key>,
     start: i64,
     end: i64,
     rows: Vec<&'a Row>,
@@ -216,7 +232,7 @@ pub(super) fn expected(rows: &[Row], history: usize, dedupe: usize) -> Expected 
     expected
 }
 
-fn fields(view: &Plain, rows: &[&Row], now: i64, key: &Option<(&'static str, Value)>) -> Fields {
+fn fields(view: &Plain, rows: &[&Row], now: i64, key: &Option<Key>) -> Fields {
     let mut fields: Fields = key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     fields.extend((view.values)(rows, now).as_object().unwrap().clone());
     fields
@@ -304,7 +320,7 @@ fn newest(view: &Plain, history: &[&Row], ever: &[&Row]) -> BTreeMap<String, Val
         }
         _ => passing(ever),
     };
-    let mut groups: BTreeMap<String, (Option<(&'static str, Value)>, Vec<&Row>)> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Keyed<'_>> = BTreeMap::new();
     if view.key.is_none() {
         groups.insert(newest.user.clone(), (None, Vec::new()));
     }
@@ -313,7 +329,7 @@ fn newest(view: &Plain, history: &[&Row], ever: &[&Row]) -> BTreeMap<String, Val
         let name = key.as_ref().map_or(row.user.clone(), |(_, key)| json!([row.user, key]).to_string());
         groups.entry(name).or_insert((key, Vec::new())).1.push(row);
     }
-    let record = |(name, (key, rows)): (String, (Option<(&'static str, Value)>, Vec<&Row>))| {
+    let record = |(name, (key, rows)): (String, Keyed<'_>)| {
         let fields = fields(view, &rows, now, &key);
         (view.having)(&fields).then(|| {
             let mut record = json!({"user_id": newest.user, "time": now});

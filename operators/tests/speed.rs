@@ -16,7 +16,7 @@ impl Emit for Count {
     }
 }
 
-/// Users by a power law, about 200 bytes an event.
+/// 50,000 users, the k-th with a share in proportion to 1/k; about 200 bytes an event.
 fn rows(count: u64) -> Vec<Row> {
     let mut bits = 1u64;
     let mut random = move || {
@@ -25,14 +25,14 @@ fn rows(count: u64) -> Vec<Row> {
     };
     let row = |at: u64| {
         let time = 1_700_000_000_000 + at as i64 * 20;
-        let user = (1.0 / (random() + 1e-9)).min(50_000.0) as u64;
+        let user = 50_000f64.powf(random()) as u64;
         Row {
             user: format!("user-{user:08}"),
             kind: ["click", "click", "view", "buy"][(random() * 4.0) as usize],
             time: time - (random() * 3000.0) as i64,
             event_id: Some(format!("event-{at:020}")),
-            other_id: (at % 10 == 0).then(|| format!("user-{:08}", at % 997)),
-            role: (at % 10 == 0).then_some("source"),
+            other_id: at.is_multiple_of(10).then(|| format!("user-{:08}", at % 997)),
+            role: at.is_multiple_of(10).then_some("source"),
             item_id: Some(format!("item-{}", (random() * 5000.0) as u64)),
             value: Some(random() * 100.0),
             category: Some(["food", "home", "garden", "a longer category"][(random() * 4.0) as usize]),
@@ -60,8 +60,7 @@ fn cost(emit: EmitMode, sql: &str, count: u64) -> f64 {
             fold.release();
         }
     }
-    let cost = start.elapsed().as_secs_f64() * 1e6 / count as f64;
-    cost
+    start.elapsed().as_secs_f64() * 1e6 / count as f64
 }
 
 #[test]
