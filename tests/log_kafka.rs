@@ -215,6 +215,15 @@ fn copy(cluster: &KafkaBroker, group: &str, [input, prefix]: [&str; 2], stop: &A
     }
 }
 
+/// Ends the workers however the test ends.
+struct StopAll<'a>(&'a [AtomicBool]);
+
+impl Drop for StopAll<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|stop| stop.store(true, Ordering::Relaxed));
+    }
+}
+
 fn two_members_share(properties: &[(&str, &str)]) {
     const COUNT: usize = 4000;
     let (input, prefix) = (topic("in", 6, &[]), unique("p"));
@@ -224,6 +233,7 @@ fn two_members_share(properties: &[(&str, &str)]) {
     let (group, stops) = (unique("group"), [AtomicBool::new(false), AtomicBool::new(false)]);
     let (mut seen, deadline) = (Vec::new(), Instant::now() + PATIENCE);
     std::thread::scope(|scope| {
+        let _stop_all = StopAll(&stops);
         let worker = |stop| {
             let (group, input, prefix) = (&group, &input, &prefix);
             move || copy(&kafka(properties), group, [input, prefix], stop)
@@ -245,7 +255,6 @@ fn two_members_share(properties: &[(&str, &str)]) {
             reader.catch_up().unwrap();
             read_on(&mut *reader, &mut seen);
         }
-        stops[1].store(true, Ordering::Relaxed);
     });
     let mut copies: BTreeMap<String, usize> = BTreeMap::new();
     for (_, _, value) in seen {
@@ -263,6 +272,23 @@ fn two_members_share_and_nothing_is_lost_or_repeated() {
 #[test]
 fn the_newer_group_protocol_serves_as_well() {
     two_members_share(&[("group.protocol", "consumer")]);
+}
+
+#[test]
+fn a_worker_that_ends_leaves_no_transaction_open() {
+    let output = topic("out", 1, &[]);
+    let open = || kafka(&[]).open(&unique("group"), &unique("member"), std::slice::from_ref(&output)).unwrap();
+    let (mut ends, mut other) = (open(), open());
+    ends.begin().unwrap();
+    send(&mut *ends, &output, "undecided").unwrap();
+    ends.send_offsets(&[]).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    other.begin().unwrap();
+    send(&mut *other, &output, "committed").unwrap();
+    other.commit().unwrap();
+    assert_eq!(visible(&output).len(), 0, "it stands behind the undecided one");
+    drop(ends);
+    assert_eq!(visible(&output).len(), 1);
 }
 
 /// librdkafka's own flush would make each commit wait for at least 100 ms.
@@ -294,7 +320,7 @@ fn topics_are_made_once_and_described() {
     let spec = TopicSpec { name: name.clone(), partitions: 5, settings: settings.clone() };
     assert_eq!(cluster.partitions(&name).unwrap(), None);
     assert_eq!(cluster.describe(&name, &[]).unwrap(), None);
-    assert_eq!(cluster.create(std::slice::from_ref(&spec)).unwrap(), [name.clone()]);
+    assert_eq!(cluster.create(std::slice::from_ref(&spec)).unwrap(), std::slice::from_ref(&name));
     assert_eq!(cluster.create(&[spec]).unwrap(), [""; 0]);
     let state = cluster.describe(&name, &["cleanup.policy".into()]).unwrap().unwrap();
     assert_eq!((state.partitions, state.settings), (5, settings));

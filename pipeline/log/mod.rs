@@ -7,6 +7,7 @@
 //! - `transaction`: one micro-batch, one transaction: sends what was staged, again where the log says so.
 
 pub mod embedded;
+mod fencing;
 pub mod kafka;
 pub mod staged;
 pub mod transaction;

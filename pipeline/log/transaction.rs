@@ -3,15 +3,13 @@
 //! The log's input cannot change, so neither can what was made of it: after an abort, or an outcome that is not known,
 //! the same staged records and offsets are sent again, less those of partitions that are another's by then.
 
+use super::fencing::Fencings;
 use super::staged::Staged;
 use super::{Change, Class, Log, LogError, Offset, TopicPartition};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Being fenced this often in [`FENCED_WITHIN`] means that two processes share one name.
-const FENCED_MAX: usize = 3;
-const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// Pauses between attempts grow from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
@@ -46,7 +44,7 @@ pub struct Transactor {
     patience: Duration,
     /// The shortest and the longest pause between attempts.
     pauses: (Duration, Duration),
-    fenced: VecDeque<Instant>,
+    fencings: Fencings,
 }
 
 /// What is left to do of one batch.
@@ -62,7 +60,7 @@ struct Batch<'a> {
 impl Transactor {
     /// A driver that gives up on a batch after `patience`.
     pub fn new(patience: Duration) -> Self {
-        Self { patience, pauses: PAUSES, fenced: VecDeque::new() }
+        Self { patience, pauses: PAUSES, fencings: Fencings::default() }
     }
 
     /// Commits the records of the tasks of `offsets` with those offsets. An error means that this worker has to end.
@@ -83,35 +81,16 @@ impl Transactor {
             batch.outcome.attempts += 1;
             let Err(error) = batch.attempt(log) else { break };
             tracing::warn!(class = ?error.class, fenced = error.fenced, "transaction sent again: {error}");
-            self.count_fencing(&error)?;
+            self.fencings.count(&error)?;
             let mut recovery = if error.class == Class::Abortable { batch.abort(log) } else { Err(error) };
             while let Err(error) = recovery {
-                self.count_fencing(&error)?;
+                self.fencings.count(&error)?;
                 batch.give_up_on(&error)?;
                 recovery = batch.reopen(log);
             }
             batch.follow_changes(log)?;
         }
         Ok(batch.outcome)
-    }
-
-    /// Three times within a minute is no accident.
-    fn count_fencing(&mut self, error: &LogError) -> Result<(), LogError> {
-        if !error.fenced {
-            return Ok(());
-        }
-        let now = Instant::now();
-        self.fenced.retain(|then| now - *then < FENCED_WITHIN);
-        self.fenced.push_back(now);
-        if self.fenced.len() < FENCED_MAX {
-            return Ok(());
-        }
-        let message = format!(
-            "fenced {FENCED_MAX} times within {} s ({}): two processes run under one name; give each its own `instance`",
-            FENCED_WITHIN.as_secs(),
-            error.message
-        );
-        Err(LogError { class: Class::Fatal, fenced: true, context: error.context.clone(), message })
     }
 }
 

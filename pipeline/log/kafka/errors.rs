@@ -53,7 +53,6 @@ fn is_hopeless(code: Code) -> bool {
             | Code::MessageSizeTooLarge
             | Code::InvalidMessageSize
             | Code::InvalidTransactionTimeout
-            | Code::FencedInstanceId
             | Code::InvalidRecord
             | Code::PolicyViolation
             | Code::InvalidConfig
@@ -107,6 +106,8 @@ pub(super) fn of_transaction(context: String, error: &KafkaError) -> LogError {
     let mut made = of_class(class, context, error);
     if let KafkaError::Transaction(error) = error {
         made.message = message(error.string(), Some(error.code()));
+        // That is the consumer's, who learns of it by himself and joins again.
+        made.fenced &= error.code() != Code::FencedInstanceId;
     }
     made
 }

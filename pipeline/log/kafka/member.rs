@@ -3,9 +3,11 @@
 use super::context::{MemberContext, Moved};
 use super::producer::TransactionalProducer;
 use super::{errors, left_until, list_of, low_watermark, seek_now};
+use crate::log::fencing::Fencings;
 use crate::log::{Change, Class, Incoming, Log, LogError, Offset, Outgoing, TopicPartition};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::Offset as At;
 use std::time::{Duration, Instant};
@@ -29,6 +31,10 @@ pub(super) struct KafkaLog {
     consumer: BaseConsumer<MemberContext>,
     producer: TransactionalProducer,
     group: String,
+    /// With what to join again.
+    config: ClientConfig,
+    topics: Vec<String>,
+    fencings: Fencings,
     places: Vec<Place>,
     /// The place of the last record.
     last: usize,
@@ -44,8 +50,16 @@ enum Event {
 }
 
 impl KafkaLog {
-    pub(super) fn new(consumer: BaseConsumer<MemberContext>, producer: TransactionalProducer, group: &str) -> Self {
-        Self { consumer, producer, group: group.into(), places: Vec::new(), last: 0, later: Vec::new() }
+    /// Joins `group`, with a producer that has fenced whoever had its name before.
+    pub(super) fn open(
+        config: ClientConfig,
+        producer: TransactionalProducer,
+        group: &str,
+        topics: &[String],
+    ) -> Result<Self, LogError> {
+        let (consumer, topics) = (join(&config, group, topics)?, topics.to_vec());
+        let (places, later, fencings) = (Vec::new(), Vec::new(), Fencings::default());
+        Ok(Self { consumer, producer, group: group.into(), config, topics, fencings, places, last: 0, later })
     }
 
     /// Takes over what a rebalance did inside of librdkafka's poll.
@@ -122,18 +136,29 @@ impl KafkaLog {
         }
     }
 
-    fn poll_failed(&self, error: KafkaError) -> Result<Event, LogError> {
-        let context = || format!("reading as a member of group \"{}\"", self.group);
-        if let KafkaError::MessageConsumptionFatal(_) = error {
-            return Err(errors::fatal(context(), &error));
+    fn poll_failed(&mut self, error: KafkaError) -> Result<Event, LogError> {
+        let context = format!("reading as a member of group \"{}\"", self.group);
+        if let KafkaError::MessageConsumptionFatal(code) = error {
+            let made = errors::fatal(context, &error);
+            return if code == Code::FencedInstanceId { self.rejoin(made) } else { Err(made) };
         }
-        let made = errors::of_class(Class::Retriable, context(), &error);
+        let made = errors::of_class(Class::Retriable, context, &error);
         if made.class == Class::Fatal {
             return Err(made);
         }
         // Connections come and go; what they carried is fetched again.
         tracing::warn!("{made}");
         Ok(Event::Nothing)
+    }
+
+    /// A coordinator that crashes in the middle of a rebalance may take this member for its own forerunner, and fence it;
+    /// librdkafka's consumer is dead then. A new one takes the place back, with nothing assigned.
+    fn rejoin(&mut self, error: LogError) -> Result<Event, LogError> {
+        self.fencings.count(&error)?;
+        tracing::warn!("joining again: {error}");
+        self.consumer = join(&self.config, &self.group, &self.topics)?;
+        let lost: Vec<TopicPartition> = self.places.drain(..).map(|place| place.at).collect();
+        Ok(if lost.is_empty() { Event::Nothing } else { Event::Told(vec![Change::Revoked(lost)]) })
     }
 
     /// librdkafka names the partition that stands at its end, but not its topic.
@@ -185,6 +210,15 @@ impl KafkaLog {
             LogError::new(Class::Abortable, context, "is not this member's (any more)".into())
         })
     }
+}
+
+fn join(config: &ClientConfig, group: &str, topics: &[String]) -> Result<BaseConsumer<MemberContext>, LogError> {
+    let context = || format!("member of group \"{group}\"");
+    let made = config.create_with_context(MemberContext::default());
+    let consumer: BaseConsumer<MemberContext> = made.map_err(|error| errors::fatal(context(), &error))?;
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics).map_err(|error| errors::fatal(context(), &error))?;
+    Ok(consumer)
 }
 
 fn trimmed(at: &TopicPartition, next: i64) -> LogError {

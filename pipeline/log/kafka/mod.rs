@@ -17,7 +17,7 @@ pub use feed::KafkaFeed;
 pub use settings::{REFUSED, check};
 
 use super::{Broker, Class, Log, LogError, Reader, TopicPartition, TopicSpec, TopicState};
-use context::{MemberContext, QuietContext};
+use context::QuietContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
@@ -58,19 +58,14 @@ impl KafkaBroker {
 
 impl Broker for KafkaBroker {
     fn open(&self, group: &str, member: &str, topics: &[String]) -> Result<Box<dyn Log>, LogError> {
-        let context = || format!("member \"{member}\" of group \"{group}\"");
-        let made = settings::member(&self.brokers, &self.properties, group, member);
-        let consumer: BaseConsumer<MemberContext> =
-            made.create_with_context(MemberContext::default()).map_err(|error| errors::fatal(context(), &error))?;
         for topic in topics {
-            partitions_of(consumer.client(), topic)?.ok_or_else(|| unknown_topic(topic))?;
+            self.partitions(topic)?.ok_or_else(|| unknown_topic(topic))?;
         }
         // Fences who had the name before, so that what is read of the group's offsets afterwards is final.
         let config = settings::transactional(&self.brokers, &self.properties, member);
         let producer = producer::TransactionalProducer::open(config, member)?;
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(|error| errors::fatal(context(), &error))?;
-        Ok(Box::new(member::KafkaLog::new(consumer, producer, group)))
+        let config = settings::member(&self.brokers, &self.properties, group, member);
+        Ok(Box::new(member::KafkaLog::open(config, producer, group, topics)?))
     }
 
     fn reader(&self, topics: &[String]) -> Result<Box<dyn Reader>, LogError> {

@@ -29,6 +29,7 @@ pub(super) struct TransactionalProducer {
     config: ClientConfig,
     id: String,
     sent: u32,
+    open: bool,
 }
 
 /// A new client of that id; whatever transaction was open under it is settled.
@@ -50,10 +51,11 @@ fn init(config: &ClientConfig, id: &str) -> Result<Inner, LogError> {
 
 impl TransactionalProducer {
     pub(super) fn open(config: ClientConfig, id: &str) -> Result<Self, LogError> {
-        Ok(Self { inner: init(&config, id)?, config, id: id.into(), sent: 0 })
+        Ok(Self { inner: init(&config, id)?, config, id: id.into(), sent: 0, open: false })
     }
 
     pub(super) fn reopen(&mut self) -> Result<(), LogError> {
+        self.open = false;
         self.inner = init(&self.config, &self.id)?;
         Ok(())
     }
@@ -74,7 +76,9 @@ impl TransactionalProducer {
 
     pub(super) fn begin(&mut self) -> Result<(), LogError> {
         self.inner.context().take_failed();
-        self.inner.begin_transaction().map_err(|error| self.failed("begin", &error))
+        self.inner.begin_transaction().map_err(|error| self.failed("begin", &error))?;
+        self.open = true;
+        Ok(())
     }
 
     pub(super) fn send(&mut self, record: &Outgoing<'_>) -> Result<(), LogError> {
@@ -132,7 +136,9 @@ impl TransactionalProducer {
 
     pub(super) fn commit(&mut self) -> Result<(), LogError> {
         self.drain(CALL_MAX);
-        self.inner.commit_transaction(CALL_MAX).map_err(|error| self.failed("commit", &error))
+        self.inner.commit_transaction(CALL_MAX).map_err(|error| self.failed("commit", &error))?;
+        self.open = false;
+        Ok(())
     }
 
     /// librdkafka purges what is on its way, but waits for us to serve the reports of that, so it is called in slices.
@@ -147,7 +153,20 @@ impl TransactionalProducer {
             }
         }
         self.inner.context().take_failed();
+        self.open = false;
         Ok(())
+    }
+}
+
+impl Drop for TransactionalProducer {
+    /// An open transaction would keep readers waiting until the broker times it out.
+    fn drop(&mut self) {
+        if self.open {
+            self.drain(ABORT_SLICE);
+            if let Err(error) = self.inner.abort_transaction(ABORT_SLICE) {
+                tracing::warn!("{}", self.failed("abort", &error));
+            }
+        }
     }
 }
 

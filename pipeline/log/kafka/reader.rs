@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const CALL_MAX: Duration = Duration::from_secs(20);
@@ -54,10 +55,20 @@ impl Topic {
     }
 
     fn find_end(&mut self) -> Result<(), LogError> {
+        let deadline = Instant::now() + CALL_MAX;
         for (partition, place) in self.places.iter_mut().enumerate() {
             let context = || format!("ends of partition {partition} of topic \"{}\"", self.name);
-            let found = self.consumer.fetch_watermarks(&self.name, partition as i32, CALL_MAX);
-            let (start, end) = found.map_err(|error| errors::fatal(context(), &error))?;
+            let (start, end) = loop {
+                let error = match self.consumer.fetch_watermarks(&self.name, partition as i32, CALL_MAX) {
+                    Ok(found) => break found,
+                    Err(error) => errors::of_class(Class::Retriable, context(), &error),
+                };
+                // A partition is without a leader for a moment when its broker restarts.
+                if error.class == Class::Fatal || Instant::now() >= deadline {
+                    return Err(LogError { class: Class::Fatal, ..error });
+                }
+                sleep(Duration::from_millis(50));
+            };
             place.target = end;
             place.next = place.next.max(start);
         }
