@@ -269,7 +269,8 @@ fn the_example_of_the_documentation_runs_where_its_data_is() {
     let Some(data) = std::env::var_os("WELLSPRING_DATA") else { return };
     let path = Path::new(&data).join("tpp/taobao.csv.gz");
     let sql = format!(
-        "SELECT seq AS user_id, type_event AS type, CAST(time_since_start * 1e7 AS BIGINT) AS time FROM '{}' ORDER BY time",
+        "SELECT seq AS user_id, type_event AS type, CAST(time_since_start * 1e7 AS BIGINT) AS time \
+         FROM '{}' ORDER BY time",
         path.display()
     );
     let rows = values(sql);
