@@ -144,7 +144,7 @@ fn parquet_keeps_its_types_and_its_order() {
     assert!(got[1].get("value").is_none_or(Value::is_null), "{}", got[1]);
     assert_eq!(peek::time_ms(&events(path.display()).unwrap()[0]), Some(1_500_000_000_123));
     let joined = format!(
-        "WITH t AS (SELECT * FROM '{0}') SELECT t.user_id, [value, 2.0] AS vector, 1.50::DECIMAL(5,2) AS d \
+        "WITH t AS (SELECT * FROM '{0}') SELECT t.user_id, [t.value, 2.0] AS vector, 1.50::DECIMAL(5,2) AS d \
          FROM t JOIN '{0}' AS o USING (user_id) WHERE t.user_id = 3",
         path.display()
     );
