@@ -1,4 +1,4 @@
--- Views of the shipped settings: each becomes the topic features.<view>. Edit, add, remove; `views.file` names this file.
+-- Views of the shipped settings: each becomes the topic features.<view>. `views.file` names this file.
 
 -- What a user did in each minute, once the minute is over.
 CREATE VIEW activity_1m AS

@@ -131,7 +131,7 @@ fn properties_that_exactly_once_depends_on_are_refused() {
         let text = error("", &[], &[&argument]);
         has(&text, &[&format!("`kafka.properties.{name}`"), "refused", &format!("--set {argument}")]);
     }
-    has(&error("", &[], &["kafka.properties.message.timeout.ms=60001"]), &["message.timeout.ms", "1 to 60000"]);
+    has(&error("", &[], &["kafka.properties.message.timeout.ms=30001"]), &["message.timeout.ms", "1 to 30000"]);
     let timeouts = ["kafka.properties.message.timeout.ms=60001", "kafka.properties.transaction.timeout.ms=70000"];
     load("", &[], &timeouts).unwrap();
 }

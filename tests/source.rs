@@ -144,7 +144,7 @@ fn parquet_keeps_its_types_and_its_order() {
     assert!(got[1].get("value").is_none_or(Value::is_null), "{}", got[1]);
     assert_eq!(peek::time_ms(&events(path.display()).unwrap()[0]), Some(1_500_000_000_123));
     let joined = format!(
-        "WITH t AS (SELECT * FROM '{0}') SELECT t.user_id, [value, 2.0] AS vector, 1.50::DECIMAL(5,2) AS d \
+        "WITH t AS (SELECT * FROM '{0}') SELECT t.user_id, [t.value, 2.0] AS vector, 1.50::DECIMAL(5,2) AS d \
          FROM t JOIN '{0}' AS o USING (user_id) WHERE t.user_id = 3",
         path.display()
     );
@@ -269,7 +269,8 @@ fn the_example_of_the_documentation_runs_where_its_data_is() {
     let Some(data) = std::env::var_os("WELLSPRING_DATA") else { return };
     let path = Path::new(&data).join("tpp/taobao.csv.gz");
     let sql = format!(
-        "SELECT seq AS user_id, type_event AS type, CAST(time_since_start * 1e7 AS BIGINT) AS time FROM '{}' ORDER BY time",
+        "SELECT seq AS user_id, type_event AS type, CAST(time_since_start * 1e7 AS BIGINT) AS time \
+         FROM '{}' ORDER BY time",
         path.display()
     );
     let rows = values(sql);

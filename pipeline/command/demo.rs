@@ -26,7 +26,7 @@ pub struct Demo {
     #[arg(long, value_name = "N", default_value_t = 300_000)]
     events: u64,
     /// Synthetic users
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = users)]
     users: u32,
     /// Decides everything that is drawn
     #[arg(long, default_value_t = 42)]
@@ -36,6 +36,11 @@ pub struct Demo {
     output: PathBuf,
     #[command(flatten)]
     settings: Settings,
+}
+
+fn users(text: &str) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok().filter(|number| (2..=1_000_000).contains(number));
+    number.ok_or_else(|| "a number from 2 to 1000000 is wanted".into())
 }
 
 impl Demo {

@@ -34,8 +34,8 @@ const OWN: &[(&str, &str)] = &[
 const ELSEWHERE: &[(&str, &str)] =
     &[("bootstrap.servers", "kafka.brokers"), ("client.id", "instance"), ("metadata.broker.list", "kafka.brokers")];
 
-/// librdkafka's own default of `transaction.timeout.ms`.
-const TRANSACTION_TIMEOUT_MS: u64 = 60_000;
+/// What the service sets where `transaction.timeout.ms` is not given.
+const TRANSACTION_TIMEOUT_MS: u64 = 30_000;
 /// Names of the time in which a record must be delivered.
 const DELIVERY: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
 
