@@ -42,6 +42,8 @@ pub struct FoldConfig {
     pub dedupe_ids: usize,
     /// Most rows of a user's history; 1 at least.
     pub history_max_events: usize,
+    /// Rows of a history that are older than this before the user's newest are dropped.
+    pub history_ttl_ms: Option<i64>,
     /// Rows that are folded at once.
     pub batch_rows: usize,
     /// When values per user are emitted.

@@ -57,7 +57,7 @@ impl State {
                 touched.evicted.push(oldest);
             }
         }
-        owner.remember(store, slot, self.history_max_events);
+        owner.remember(store, slot, self.history_max_events, self.history_ttl_ms);
         store.drop_unheld(slot);
         if !is_due {
             self.due.push(user);

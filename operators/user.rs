@@ -88,9 +88,15 @@ impl User {
         false
     }
 
-    /// Puts a row into the history.
-    pub(crate) fn remember(&mut self, store: &mut Store, slot: u32, most: usize) {
+    /// Puts a row into the history of at most `most` rows, none older than `ttl_ms` before the newest.
+    pub(crate) fn remember(&mut self, store: &mut Store, slot: u32, most: usize, ttl_ms: Option<i64>) {
         enter(&mut self.history, store, slot, most, IN_HISTORY);
+        let Some(ttl_ms) = ttl_ms else { return };
+        let newest = store.time(*self.history.back().expect("a history that a row was put into holds one"));
+        while self.history.front().is_some_and(|&row| store.time(row) < newest.saturating_sub(ttl_ms)) {
+            let oldest = self.history.pop_front().expect("it has a front");
+            store.let_go(oldest, IN_HISTORY);
+        }
     }
 
     /// Puts a row into the item window.

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use operators::Counters;
 use prometheus_client::encoding::text::encode;
@@ -16,8 +16,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use schemas::output::Output;
 
-use crate::log::Class;
 use crate::log::staged::Staged;
+use crate::log::{Class, TopicPartition};
 
 type Label = [(&'static str, &'static str); 1];
 type Topic = [(&'static str, String); 1];
@@ -304,9 +304,25 @@ impl Stage {
         }
     }
 
-    /// Takes the time from the oldest record of a transaction to its commit.
-    pub fn event_to_commit(&self, took: Duration) {
-        self.0.event_to_commit.observe(took.as_secs_f64());
+    /// Takes the timestamp (ms since 1970) of the oldest record of a transaction that was committed just now.
+    pub fn event_to_commit(&self, oldest_ms: i64) {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        self.0.event_to_commit.observe((now_ms - oldest_ms).max(0) as f64 / 1000.0);
+    }
+
+    /// Counts an error of the log.
+    pub fn error(&self, class: Class) {
+        self.0.all.error(class);
+    }
+
+    /// How many records of a partition are written and not yet read.
+    pub fn lag(&self, at: &TopicPartition, records: i64) {
+        self.0.all.lag(&at.topic, at.partition, records);
+    }
+
+    /// Partitions that are no longer this worker's have no lag here.
+    pub fn forget_lag(&self, partitions: &[TopicPartition]) {
+        partitions.iter().for_each(|at| self.0.all.forget_lag(&at.topic, at.partition));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
 use crate::log::staged::Staged;
 use crate::log::transaction::Transactor;
-use crate::log::{Broker, LogError};
+use crate::log::{Broker, Log, LogError};
 use crate::metrics::Metrics;
 use crate::route::{Router, RouterConfig};
 use crate::stage::{Pace, Stage, StageError, Worker};
@@ -83,7 +83,7 @@ pub struct Workers {
 
 struct Thread<S> {
     name: String,
-    handle: JoinHandle<Result<S, StageError>>,
+    handle: JoinHandle<Result<(S, Box<dyn Log>), StageError>>,
 }
 
 /// The group of a role.
@@ -129,8 +129,11 @@ impl Workers {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let routers: Vec<_> = self.routers.into_iter().map(join).collect();
         let engines: Vec<_> = self.engines.into_iter().map(join).collect();
-        let routers = routers.into_iter().collect::<Result<_, _>>()?;
-        Ok((routers, engines.into_iter().collect::<Result<_, _>>()?))
+        // All have ended: now the logs may leave their groups.
+        let routers: Result<Vec<_>, _> = routers.into_iter().collect();
+        let engines: Result<Vec<_>, _> = engines.into_iter().collect();
+        let stages = (routers?, engines?);
+        Ok((stages.0.into_iter().map(|(s, _)| s).collect(), stages.1.into_iter().map(|(s, _)| s).collect()))
     }
 }
 
@@ -141,10 +144,10 @@ fn spawn<S: Stage + Send + 'static>(name: String, worker: Worker<S>, stop: &Arc<
     Thread { name, handle }
 }
 
-fn join<S>(thread: Thread<S>) -> Result<S, RoleError> {
+fn join<S>(thread: Thread<S>) -> Result<(S, Box<dyn Log>), RoleError> {
     let worker = thread.name;
     match thread.handle.join() {
-        Ok(Ok(stage)) => Ok(stage),
+        Ok(Ok(ended)) => Ok(ended),
         Ok(Err(error)) => Err(RoleError::Stage { worker, error }),
         Err(_) => Err(RoleError::Panicked(worker)),
     }
@@ -192,6 +195,7 @@ fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
         columns: config.event_columns(),
         dedupe_ids: config.events.dedupe_ids,
         history_max_events: config.history.max_events,
+        history_ttl_ms: config.history.ttl.map(|ttl| ttl.0.as_millis() as i64),
         batch_rows: config.engine.batch_rows,
         emit: match config.views.emit {
             Emit::Batch => EmitMode::Batch,

@@ -95,6 +95,7 @@ pub fn prepare(
     metrics: Metrics,
 ) -> Result<Shared, ServiceError> {
     let topics = topics(&config, &views);
+    metrics.name_views(views.names());
     let rooms = if config.sdim.enabled { Some(rooms(&config, &topics, broker)?) } else { None };
     Ok(Shared {
         config: Arc::new(config),
@@ -119,11 +120,8 @@ fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms,
             model
         }
     };
-    let items = if roles::reads_items(config) {
-        ItemSource::Topic(Arc::new(Catalogue::new(dim)))
-    } else {
-        ItemSource::Hashed
-    };
+    let items =
+        if roles::reads_items(config) { ItemSource::Topic(Arc::new(Catalogue::new(dim))) } else { ItemSource::Hashed };
     let hash = hash_of(&model, dim, &topics.models())?;
     Ok(Rooms { device: device(config)?, hash: Arc::new(hash), items })
 }
@@ -153,11 +151,7 @@ fn hash_of(model: &Model, dim: usize, topic: &str) -> Result<Vec<i16>, ServiceEr
 ///
 /// # Errors
 /// Where the log or the device fails.
-pub fn read_items(
-    shared: &Shared,
-    broker: &dyn Broker,
-    stop: &AtomicBool,
-) -> Result<Option<Follower>, ServiceError> {
+pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Result<Option<Follower>, ServiceError> {
     let Some(Rooms { device, hash, items: ItemSource::Topic(catalogue) }) = &shared.rooms else { return Ok(None) };
     let dim = shared.config.sdim.dim;
     let kernels = Sdim::new(device, shaders::sdim::Config { dim, slots: 1 }, hash)?;

@@ -8,7 +8,7 @@ use schemas::output::Emit;
 
 use crate::log::staged::Staged;
 use crate::log::transaction::{TaskOffset, Transactor};
-use crate::log::{Change, Incoming, Log, LogError, TopicPartition};
+use crate::log::{Change, Class, Incoming, Log, LogError, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
 
 /// Why a stage stops its worker.
@@ -48,6 +48,8 @@ pub trait Stage {
     fn bytes_to_come(&self) -> usize;
     /// The transaction is committed.
     fn committed(&mut self);
+    /// The next record to read in each partition.
+    fn positions(&self) -> Vec<(TopicPartition, i64)>;
 }
 
 /// When a micro-batch ends.
@@ -84,25 +86,45 @@ pub struct Worker<S> {
     /// Since when records are taken that are not committed.
     open_since: Option<Duration>,
     taken: u64,
+    /// The timestamp of the oldest record taken and not committed, in ms since 1970.
+    oldest_ms: Option<i64>,
+    lag_at: Duration,
 }
+
+/// How often the lag is looked at.
+const LAG_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a partition may take to be begun, while the log asks to be called again.
+const ASSIGN_LIMIT: Duration = Duration::from_secs(60);
 
 impl<S: Stage> Worker<S> {
     /// A worker of `stage` on `log`.
     pub fn new(stage: S, log: Box<dyn Log>, staged: Staged, transactor: Transactor, pace: Pace, meter: Meter) -> Self {
-        Self { stage, log, staged, transactor, pace, meter, open_since: None, taken: 0 }
+        Self {
+            stage,
+            log,
+            staged,
+            transactor,
+            pace,
+            meter,
+            open_since: None,
+            taken: 0,
+            oldest_ms: None,
+            lag_at: Duration::ZERO,
+        }
     }
 
-    /// Works until `stop` is set; then commits what is open and returns.
+    /// Works until `stop` is set; then commits what is open and returns. The log is given back with the stage: dropping
+    /// it leaves the group, which a worker that still runs must not see while the process ends.
     ///
     /// # Errors
     /// Where the log or the stage fails for good.
-    pub fn run(mut self, stop: &Arc<AtomicBool>) -> Result<S, StageError> {
+    pub fn run(mut self, stop: &Arc<AtomicBool>) -> Result<(S, Box<dyn Log>), StageError> {
         let start = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             self.step(start.elapsed(), &|| start.elapsed())?;
         }
         self.commit()?;
-        Ok(self.stage)
+        Ok((self.stage, self.log))
     }
 
     /// One poll and, where it is time, one transaction. `now` is the worker's clock.
@@ -119,8 +141,10 @@ impl<S: Stage> Worker<S> {
         };
         let cpu = thread_cpu();
         let (stage, staged, mut failed, mut taken) = (&mut self.stage, &mut self.staged, None, 0);
+        let oldest_ms = &mut self.oldest_ms;
         let changes = self.log.poll(wait, self.pace.poll_records_max, &mut |record| {
             taken += 1;
+            *oldest_ms = oldest_ms.into_iter().chain(record.timestamp_ms).min();
             if failed.is_none() {
                 failed = stage.record(record, staged).err();
             }
@@ -133,6 +157,7 @@ impl<S: Stage> Worker<S> {
         self.taken += taken;
         let now = clock();
         self.changed(&changes)?;
+        self.watch_lag(now);
         let speaks = self.stage.tick(now);
         if self.open_since.is_none() && (taken > 0 || speaks) {
             self.open_since = Some(now);
@@ -140,7 +165,10 @@ impl<S: Stage> Worker<S> {
         let Some(since) = self.open_since else { return Ok(()) };
         let open = now.saturating_sub(since);
         let drained = taken == 0 && open >= self.pace.drained_after;
-        if drained || open >= self.pace.commit_interval || self.staged.bytes() + self.stage.bytes_to_come() >= self.pace.bytes_max {
+        if drained
+            || open >= self.pace.commit_interval
+            || self.staged.bytes() + self.stage.bytes_to_come() >= self.pace.bytes_max
+        {
             self.commit()?;
         }
         Ok(())
@@ -149,8 +177,9 @@ impl<S: Stage> Worker<S> {
     fn changed(&mut self, changes: &[Change]) -> Result<(), StageError> {
         for change in changes {
             match change {
-                Change::Assigned(partitions) => self.stage.assign(self.log.as_mut(), partitions)?,
+                Change::Assigned(partitions) => self.assign(partitions)?,
                 Change::Revoked(partitions) => {
+                    self.meter.forget_lag(partitions);
                     if self.stage.revoke(self.log.as_mut(), partitions)? {
                         self.staged.clear();
                     } else {
@@ -162,6 +191,33 @@ impl<S: Stage> Worker<S> {
             }
         }
         Ok(())
+    }
+
+    /// Begins partitions, again while the log asks for that.
+    fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), StageError> {
+        let started = Instant::now();
+        loop {
+            match self.stage.assign(self.log.as_mut(), partitions) {
+                Err(StageError::Log(error)) if error.class == Class::Retriable && started.elapsed() < ASSIGN_LIMIT => {
+                    self.meter.error(error.class);
+                    tracing::warn!("beginning partitions again: {error}");
+                    std::thread::sleep(IDLE_POLL);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn watch_lag(&mut self, now: Duration) {
+        if now.saturating_sub(self.lag_at) < LAG_INTERVAL {
+            return;
+        }
+        self.lag_at = now;
+        for (at, next) in self.stage.positions() {
+            if let Some(end) = self.log.end(&at) {
+                self.meter.lag(&at, (end - next).max(0));
+            }
+        }
     }
 
     fn commit(&mut self) -> Result<(), StageError> {
@@ -176,6 +232,10 @@ impl<S: Stage> Worker<S> {
         let (started, cpu) = (Instant::now(), thread_cpu());
         let outcome = self.transactor.commit(self.log.as_mut(), &self.staged, &offsets)?;
         self.meter.committed(std::mem::take(&mut self.taken), &self.staged, started.elapsed());
+        outcome.errors.iter().for_each(|&class| self.meter.error(class));
+        if let Some(oldest_ms) = self.oldest_ms.take() {
+            self.meter.event_to_commit(oldest_ms);
+        }
         self.meter.spend(Work::Sink, cpu);
         self.staged.clear();
         self.stage.committed();

@@ -24,7 +24,7 @@ impl Dice {
 /// Lines of events in about the order of time, and how many of them are dead letters.
 pub fn events(seed: u64, count: usize, users: u64) -> (Vec<Vec<u8>>, u64) {
     let mut dice = Dice(seed);
-    let (mut now, mut lines, mut dead) = (1_700_000_000_000_i64, Vec::new(), 0);
+    let (mut now, mut lines, mut dead) = (1_700_000_000_000_i64, Vec::<Vec<u8>>::new(), 0);
     for n in 0..count {
         now += dice.below(3000) as i64;
         let time = now - if dice.one_in(5) { dice.below(40_000) as i64 } else { 0 };

@@ -10,3 +10,4 @@ mod speed;
 mod stream;
 mod streams;
 mod tasks;
+mod ttl;

@@ -97,9 +97,23 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
 
 /// A fold of `sql` over tasks 0, 1, 2.
 pub(super) fn fold(sql: &str, emit: EmitMode, batch_rows: usize, history: usize) -> Fold {
+    fold_with(sql, |config| *config = FoldConfig { emit, batch_rows, history_max_events: history, ..config.clone() })
+}
+
+/// A fold of `sql` over tasks 0, 1, 2 with a changed configuration.
+pub(super) fn fold_with(sql: &str, change: impl Fn(&mut FoldConfig)) -> Fold {
     let columns = EventColumns::default();
     let views = Arc::new(Views::compile(sql, &columns).unwrap());
-    let config = FoldConfig { columns, dedupe_ids: 4, history_max_events: history, batch_rows, emit, item_window: 3 };
+    let mut config = FoldConfig {
+        columns,
+        dedupe_ids: 4,
+        history_max_events: 1024,
+        history_ttl_ms: None,
+        batch_rows: 1024,
+        emit: EmitMode::Batch,
+        item_window: 3,
+    };
+    change(&mut config);
     let mut fold = Fold::new(views, config);
     (0..3).for_each(|task| fold.assign(task));
     fold

@@ -30,7 +30,13 @@ pub struct Tables {
 impl Tables {
     /// Room for `slots` users, all free.
     pub fn new(slots: usize) -> Self {
-        Self { held: HashMap::new(), owners: vec![None; slots], free: (0..slots as u32).rev().collect(), hand: 0, batch: 0 }
+        Self {
+            held: HashMap::new(),
+            owners: vec![None; slots],
+            free: (0..slots as u32).rev().collect(),
+            hand: 0,
+            batch: 0,
+        }
     }
 
     /// How many users fit.

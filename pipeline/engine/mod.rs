@@ -105,8 +105,7 @@ impl Engine {
         if self.tasks[&record.partition].muted {
             return;
         }
-        let (error, partition, offset) =
-            (error.to_string(), record.partition.to_string(), record.offset.to_string());
+        let (error, partition, offset) = (error.to_string(), record.partition.to_string(), record.offset.to_string());
         let headers = [
             ("wellspring.error", error.as_bytes()),
             ("wellspring.topic", record.topic.as_bytes()),
@@ -210,5 +209,8 @@ impl Stage for Engine {
             }
         }
     }
-}
 
+    fn positions(&self) -> Vec<(TopicPartition, i64)> {
+        self.tasks.values().map(|task| (task.at.clone(), task.next)).collect()
+    }
+}

@@ -138,6 +138,8 @@ pub trait Log: Send {
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>, LogError>;
     /// The first offset kept and the last stable offset (the next one that a read-committed reader may see).
     fn watermarks(&mut self, partition: &TopicPartition) -> Result<(i64, i64), LogError>;
+    /// The end of a partition as the reader last heard of it, without asking; none where it has heard nothing.
+    fn end(&self, partition: &TopicPartition) -> Option<i64>;
     /// Opens a transaction.
     fn begin(&mut self) -> Result<(), LogError>;
     /// Sends in the open transaction; blocks while the send buffer is full.

@@ -35,6 +35,8 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// How many transactions it took.
     pub attempts: u32,
+    /// Why those before the last failed.
+    pub errors: Vec<Class>,
 }
 
 /// Drives transactions; remembers how often it was fenced.
@@ -80,6 +82,7 @@ impl Transactor {
         while !batch.left.is_empty() {
             batch.outcome.attempts += 1;
             let Err(error) = batch.attempt(log) else { break };
+            batch.outcome.errors.push(error.class);
             tracing::warn!(class = ?error.class, fenced = error.fenced, "transaction sent again: {error}");
             self.fencings.count(&error)?;
             let mut recovery = if error.class == Class::Abortable { batch.abort(log) } else { Err(error) };

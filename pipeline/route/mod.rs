@@ -271,9 +271,8 @@ impl Stage for Router {
         let destinations = &self.destinations;
         let mut sources = self.sources.iter().filter(|(at, _)| at.topic == self.config.events);
         self.announce && !self.sources.is_empty()
-            || sources.any(|(at, input)| {
-                destinations.iter().any(|to| to.told.is_news(at.partition, input.source.progress()))
-            })
+            || sources
+                .any(|(at, input)| destinations.iter().any(|to| to.told.is_news(at.partition, input.source.progress())))
     }
 
     fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
@@ -306,5 +305,9 @@ impl Stage for Router {
 
     fn committed(&mut self) {
         self.sources.values_mut().for_each(|input| input.committed = input.next);
+    }
+
+    fn positions(&self) -> Vec<(TopicPartition, i64)> {
+        self.sources.iter().map(|(at, input)| (at.clone(), input.next)).collect()
     }
 }

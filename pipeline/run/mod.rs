@@ -171,12 +171,7 @@ fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
     Ok(())
 }
 
-fn feed_all(
-    shared: &Shared,
-    broker: &Embedded,
-    feed: &mut dyn Feed,
-    stop: &Arc<AtomicBool>,
-) -> Result<(), RunError> {
+fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<AtomicBool>) -> Result<(), RunError> {
     let inputs = ["items", "events"].map(|name| (shared.topics.input(name), feed.partitions(name).max(1)));
     let [(items, items_partitions), (events, events_partitions)] = inputs;
     let mut follower = service::read_items(shared, broker, stop)?;

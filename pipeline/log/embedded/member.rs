@@ -294,6 +294,11 @@ impl Log for EmbeddedLog {
         })
     }
 
+    fn end(&self, at: &TopicPartition) -> Option<i64> {
+        let mut state = self.shared.lock();
+        state.partition(&at.topic, at.partition).ok().map(|(_, partition)| partition.stable())
+    }
+
     fn begin(&mut self) -> Result<(), LogError> {
         self.call(Call::Begin, |log| log.shared.lock().begin(&log.name, log.epoch))
     }

@@ -1,8 +1,9 @@
 //! One member of a consumer group with its transactional producer.
 
 use super::context::{MemberContext, Moved};
+use super::ends::cached_ends;
 use super::producer::TransactionalProducer;
-use super::{errors, left_until, list_of, low_watermark, seek_now};
+use super::{errors, left_until, list_of, seek_now};
 use crate::log::fencing::Fencings;
 use crate::log::{Change, Class, Incoming, Log, LogError, Offset, Outgoing, TopicPartition};
 use rdkafka::config::ClientConfig;
@@ -115,7 +116,7 @@ impl KafkaLog {
                     return Ok(Event::Nothing);
                 };
                 // Markers and compaction leave gaps; but where the log begins behind what was wanted, records are lost.
-                if offset > next && low_watermark(consumer, &place.at).is_some_and(|low| low > next) {
+                if offset > next && cached_ends(consumer.client(), &place.at).is_some_and(|(low, _)| low > next) {
                     return Err(trimmed(&place.at, next));
                 }
                 (place.next, place.told_end) = (Some(offset + 1), false);
@@ -332,6 +333,10 @@ impl Log for KafkaLog {
         let context = || format!("ends of partition {} of topic \"{}\"", at.partition, at.topic);
         let found = self.consumer.fetch_watermarks(&at.topic, at.partition, CALL_MAX);
         found.map_err(|error| errors::of_class(Class::Retriable, context(), &error))
+    }
+
+    fn end(&self, at: &TopicPartition) -> Option<i64> {
+        cached_ends(self.consumer.client(), at).map(|(_, end)| end)
     }
 
     fn begin(&mut self) -> Result<(), LogError> {

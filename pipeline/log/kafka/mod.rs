@@ -4,8 +4,10 @@
 //! - `settings`: librdkafka's properties, ours and the user's.
 //! - `member`: the [`Log`] of one worker. `producer`: its transactional producer. `reader`: a [`Reader`].
 //! - `feed`: a producer without transactions. `context`: what librdkafka tells from inside. `errors`: what to do then.
+//! - `ends`: where partitions begin and end, as far as the client knows.
 
 mod context;
+mod ends;
 mod errors;
 mod feed;
 mod member;
@@ -14,18 +16,15 @@ mod reader;
 mod settings;
 
 pub use feed::KafkaFeed;
-pub use settings::{REFUSED, check};
 
 use super::{Broker, Class, Log, LogError, Reader, TopicPartition, TopicSpec, TopicState};
 use context::QuietContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::future::Future;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -203,22 +202,4 @@ fn seek_now<C: ConsumerContext>(
         sleep(Duration::from_millis(5));
     }
     Ok(())
-}
-
-/// Where the log of a partition began when it was last fetched; asks no broker.
-#[expect(unsafe_code, reason = "rdkafka has no safe wrapper for the offsets that librdkafka keeps from its fetches")]
-fn low_watermark<C: ConsumerContext>(consumer: &BaseConsumer<C>, at: &TopicPartition) -> Option<i64> {
-    let topic = CString::new(&*at.topic).ok()?;
-    let (mut low, mut high) = (-1, -1);
-    // SAFETY: the client lives as long as `consumer`; the topic's name ends with a zero; both offsets outlive the call.
-    let code = unsafe {
-        native::rd_kafka_get_watermark_offsets(
-            consumer.client().native_ptr(),
-            topic.as_ptr(),
-            at.partition,
-            &mut low,
-            &mut high,
-        )
-    };
-    (code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && low >= 0).then_some(low)
 }

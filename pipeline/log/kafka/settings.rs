@@ -3,63 +3,8 @@
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use std::collections::BTreeMap;
 
-/// Properties that a user may not set: exactly-once, or the service's own names, hang on them.
-pub const REFUSED: &[&str] = &[
-    "acks",
-    "auto.commit.enable",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "isolation.level",
-    "metadata.broker.list",
-    "partitioner",
-    "request.required.acks",
-    "transactional.id",
-];
-
 /// Milliseconds that a transaction may stay open before the broker aborts it.
 const TRANSACTION_TIMEOUT_MS: &str = "30000";
-
-/// Why a user may not set these properties, if he may not.
-pub fn check(properties: &BTreeMap<String, String>) -> Result<(), String> {
-    if let Some(name) = properties.keys().find(|name| REFUSED.contains(&name.as_str())) {
-        let hint = match name.as_str() {
-            "bootstrap.servers" | "metadata.broker.list" => "; set `kafka.brokers`",
-            "group.id" | "transactional.id" | "group.instance.id" => "; it comes from `app` and `instance`",
-            "partitioner" => "; a user's partition is murmur2 of his id in every topic",
-            _ => "; exactly-once hangs on it",
-        };
-        return Err(format!("kafka.properties.{name} cannot be set{hint}; remove it"));
-    }
-    match properties.get("partition.assignment.strategy").map(String::as_str) {
-        None | Some("cooperative-sticky") => {}
-        Some(other) => {
-            return Err(format!(
-                "kafka.properties.partition.assignment.strategy = \"{other}\": only cooperative-sticky keeps the state of \
-                 partitions that stay; remove it"
-            ));
-        }
-    }
-    let number = |name: &str, default: &str| -> Result<u64, String> {
-        let value = properties.get(name).map_or(default, String::as_str);
-        value.parse().map_err(|_| format!("kafka.properties.{name} = \"{value}\" is not a number of milliseconds"))
-    };
-    let transaction = number("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)?;
-    for name in ["message.timeout.ms", "delivery.timeout.ms"] {
-        if number(name, "0")? > transaction {
-            return Err(format!(
-                "kafka.properties.{name} is above transaction.timeout.ms ({transaction}): a record would outlive its \
-                 transaction; lower it"
-            ));
-        }
-    }
-    Ok(())
-}
 
 /// `ours` may be overridden by the user, `fixed` (checked by [`check`]) may not.
 fn config(
@@ -171,20 +116,6 @@ mod tests {
 
     fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
-    }
-
-    #[test]
-    fn what_would_break_exactly_once_is_refused_by_name() {
-        for name in REFUSED {
-            let refused = check(&properties(&[(name, "1")])).unwrap_err();
-            assert!(refused.contains(&format!("kafka.properties.{name}")), "{refused}");
-        }
-        assert!(check(&properties(&[("partition.assignment.strategy", "range")])).is_err());
-        assert!(check(&properties(&[("message.timeout.ms", "30001")])).is_err());
-        assert!(check(&properties(&[("message.timeout.ms", "soon")])).is_err());
-        let fine =
-            [("session.timeout.ms", "6000"), ("message.timeout.ms", "9000"), ("transaction.timeout.ms", "10000")];
-        assert_eq!(check(&properties(&fine)), Ok(()));
     }
 
     #[test]
