@@ -144,7 +144,7 @@ impl<S: Stage> Worker<S> {
         let oldest_ms = &mut self.oldest_ms;
         let changes = self.log.poll(wait, self.pace.poll_records_max, &mut |record| {
             taken += 1;
-            *oldest_ms = oldest_ms.into_iter().chain(record.timestamp_ms).min();
+            *oldest_ms = [*oldest_ms, record.timestamp_ms].into_iter().flatten().min();
             if failed.is_none() {
                 failed = stage.record(record, staged).err();
             }

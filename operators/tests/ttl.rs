@@ -13,7 +13,7 @@ fn a_history_keeps_no_row_older_than_its_ttl() {
         fold.push(0, &"events".into(), &batch(&rows), i64::MIN, &mut out).unwrap();
         fold.end_transaction(&mut out).unwrap();
         fold.release();
-        out.sent.last().unwrap().value.as_ref().unwrap()["n"].as_i64().unwrap()
+        out.0.last().unwrap().value.as_ref().unwrap()["n"].as_i64().unwrap()
     };
     assert_eq!(count(&[1000, 1500, 2000]), 3);
     assert_eq!(count(&[2600]), 2, "1000 and 1500 are more than 1000 ms before 2600");
