@@ -12,6 +12,8 @@ mod config;
 mod log_kafka;
 /// The whole path over the embedded log.
 mod path;
+/// The whole service on a real Kafka.
+mod service_kafka;
 /// Inputs of every kind.
 mod source;
 /// Seeded input streams.

@@ -38,7 +38,7 @@ impl Feed for Lines {
     }
 }
 
-const VIEWS: &str = "
+pub const VIEWS: &str = "
     CREATE VIEW clicks_1m AS SELECT user_id, count(*) AS clicks, sum(value) AS spend, count(DISTINCT item_id) AS items
     FROM events WHERE type = 'click' GROUP BY user_id, tumble(INTERVAL '1 minute');
     CREATE VIEW activity AS SELECT user_id, count(*) AS n, avg(value) AS mean

@@ -1,5 +1,6 @@
 //! One member of a consumer group with its transactional producer.
 
+use super::closing::Closing;
 use super::context::{MemberContext, Moved};
 use super::ends::cached_ends;
 use super::producer::TransactionalProducer;
@@ -29,7 +30,7 @@ struct Place {
 /// A member of a Kafka consumer group, with its producer.
 pub(super) struct KafkaLog {
     // Dropped first: leaving the group must not find the producer gone.
-    consumer: BaseConsumer<MemberContext>,
+    consumer: Closing<MemberContext>,
     producer: TransactionalProducer,
     group: String,
     /// With what to join again.
@@ -95,6 +96,7 @@ impl KafkaLog {
     /// Serves one event; `give` says whether records may be given now.
     fn serve(&mut self, wait: Duration, mut give: Option<&mut dyn FnMut(Incoming<'_>)>) -> Result<Event, LogError> {
         let Self { consumer, places, last, .. } = self;
+        let consumer: &BaseConsumer<MemberContext> = consumer;
         let error = match consumer.poll(wait) {
             None => {
                 let changes = self.follow_rebalance();
@@ -213,13 +215,16 @@ impl KafkaLog {
     }
 }
 
-fn join(config: &ClientConfig, group: &str, topics: &[String]) -> Result<BaseConsumer<MemberContext>, LogError> {
+fn join(config: &ClientConfig, group: &str, topics: &[String]) -> Result<Closing<MemberContext>, LogError> {
     let context = || format!("member of group \"{group}\"");
     let made = config.create_with_context(MemberContext::default());
     let consumer: BaseConsumer<MemberContext> = made.map_err(|error| errors::fatal(context(), &error))?;
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(|error| errors::fatal(context(), &error))?;
-    Ok(consumer)
+    // Who reads nothing only sends.
+    if !topics.is_empty() {
+        consumer.subscribe(&topics).map_err(|error| errors::fatal(context(), &error))?;
+    }
+    Ok(Closing::new(consumer))
 }
 
 fn trimmed(at: &TopicPartition, next: i64) -> LogError {

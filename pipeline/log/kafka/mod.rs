@@ -4,8 +4,9 @@
 //! - `settings`: librdkafka's properties, ours and the user's.
 //! - `member`: the [`Log`] of one worker. `producer`: its transactional producer. `reader`: a [`Reader`].
 //! - `feed`: a producer without transactions. `context`: what librdkafka tells from inside. `errors`: what to do then.
-//! - `ends`: where partitions begin and end, as far as the client knows.
+//! - `closing`: a consumer that is dropped in bounded time. `ends`: where partitions begin and end, as far as the client knows.
 
+mod closing;
 mod context;
 mod ends;
 mod errors;

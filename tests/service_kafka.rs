@@ -1,0 +1,185 @@
+//! The whole service on a real Kafka: what comes out is what a run over files gives, also when a process is killed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pipeline::log::kafka::KafkaFeed;
+use pipeline::log::{Broker, Reader};
+use serde_json::Value;
+
+use crate::broker::{brokers, kafka, unique};
+use crate::path::{Lines, VIEWS, outputs};
+use crate::streams;
+
+const TOPICS: [&str; 6] = ["clicks_1m", "activity", "visits", "last_hour", "last_five", "ever"];
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A `wellspring serve` that is killed when the test ends.
+struct Service(Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct World {
+    app: String,
+    sql: String,
+    snapshots: String,
+}
+
+impl World {
+    fn command(&self, arguments: &[&str], instance: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring"));
+        command.args(arguments).stdin(Stdio::null());
+        let settings = [
+            ("app", self.app.as_str()),
+            ("topics.prefix", &format!("{}.", self.app)),
+            ("topics.partitions", "3"),
+            ("kafka.brokers", &brokers()),
+            ("partitions", "4"),
+            ("views.file", &self.sql),
+            ("instance", instance),
+            ("http.listen", "off"),
+            ("engine.commit_interval_ms", "50"),
+            ("engine.workers", "2"),
+            ("events.out_of_orderness_ms", "100000000"),
+            ("events.dedupe_ids", "100000"),
+            ("sdim.enabled", "true"),
+            ("sdim.dim", "16"),
+            ("device", "cpu"),
+            ("kafka.properties.session.timeout.ms", "6000"),
+            ("state.snapshots", &self.snapshots),
+        ];
+        for (key, value) in settings {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        command
+    }
+
+    fn serve(&self, instance: &str) -> Service {
+        Service(self.command(&["serve"], instance).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.app)
+    }
+}
+
+/// Keys of windows with their values, and the newest value of each user; a window that comes twice is an error.
+#[derive(Default)]
+struct Seen {
+    records: BTreeMap<(String, String), Value>,
+    twice: Vec<String>,
+}
+
+impl Seen {
+    fn take(&mut self, view: &str, value: Value) {
+        let of = |name: &str| value.get(name).map(Value::to_string).unwrap_or_default();
+        let key = format!("{} {}", of("user_id"), of("window_start"));
+        let is_window = value.get("window_start").is_some();
+        let kept = value.as_object().unwrap().iter().filter(|(name, _)| *name != "source");
+        let kept: serde_json::Map<_, _> = kept.map(|(name, value)| (name.clone(), rounded(value))).collect();
+        let old = self.records.insert((view.into(), key.clone()), kept.into());
+        if is_window && old.is_some() {
+            self.twice.push(format!("{view} {key}"));
+        }
+    }
+}
+
+/// Floats to nine digits: additions may come in another order.
+fn rounded(value: &Value) -> Value {
+    match value.as_f64().filter(|_| value.is_f64()) {
+        Some(float) => format!("{float:.8e}").into(),
+        None => value.clone(),
+    }
+}
+
+fn send(world: &World, lines: &[Vec<u8>]) {
+    let mut feed = KafkaFeed::open(&kafka(&[])).unwrap();
+    let topic = world.topic("events");
+    for (n, line) in lines.iter().enumerate() {
+        feed.send(&topic, Some(n as i32 % 3), None, line).unwrap();
+    }
+    feed.flush().unwrap();
+}
+
+fn read(world: &World, expected: &Seen) -> Seen {
+    let mut seen = Seen::default();
+    let topics: Vec<String> = TOPICS.iter().map(|view| world.topic(&format!("features.{view}"))).collect();
+    let mut reader: Box<dyn Reader> = kafka(&[]).reader(&topics).unwrap();
+    let started = Instant::now();
+    let prefix = world.topic("features.");
+    while seen.records != expected.records && started.elapsed() < LIMIT {
+        reader
+            .poll(Duration::from_millis(200), &mut |record| {
+                let view = record.topic.strip_prefix(prefix.as_str()).unwrap();
+                let value: Value = serde_json::from_slice(record.value.unwrap()).unwrap();
+                if value["user_id"] != "the-end" {
+                    seen.take(view, value);
+                }
+            })
+            .unwrap();
+    }
+    seen
+}
+
+fn prove(kill: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let sql = dir.path().join("views.sql");
+    std::fs::write(&sql, VIEWS).unwrap();
+    let snapshots = format!("file://{}", dir.path().display());
+    let world = World { app: unique("service"), sql: path(&sql), snapshots };
+    assert!(world.command(&["topics", "create"], "t").stdout(Stdio::null()).status().unwrap().success());
+    assert!(world.command(&["topics", "check"], "t").stdout(Stdio::null()).status().unwrap().success());
+
+    let (lines, _) = streams::events(21, 4000, 50);
+    let settings = [("events.out_of_orderness_ms", 100_000_000.into()), ("events.dedupe_ids", 100_000.into())];
+    let mut expected = Seen::default();
+    let (_, files) = outputs(&mut Lines { events: vec![lines.clone()], items: Vec::new() }, &settings, VIEWS);
+    for view in TOPICS.iter().take(3) {
+        files[&format!("features.{view}")].iter().for_each(|value| expected.take(view, value.clone()));
+    }
+    for view in TOPICS.iter().skip(3) {
+        for value in &files[&format!("features.{view}")] {
+            expected.take(view, value.clone());
+        }
+    }
+
+    let mut services = vec![world.serve("a"), world.serve("b")];
+    let (first, second) = lines.split_at(2000);
+    send(&world, first);
+    if kill {
+        std::thread::sleep(Duration::from_secs(6));
+        services.remove(0);
+        send(&world, second);
+        services.push(world.serve("a"));
+    } else {
+        send(&world, second);
+    }
+    let end = br#"{"user_id":"the-end","type":"end","time":1900000000000}"#.to_vec();
+    send(&world, &[end.clone(), end.clone(), end]);
+    let seen = read(&world, &expected);
+    assert_eq!(seen.twice, [""; 0]);
+    let missing = expected.records.iter().find(|(key, value)| seen.records.get(*key) != Some(value));
+    assert_eq!(missing.map(|(key, value)| (key, value, seen.records.get(key))), None);
+    assert_eq!(seen.records.len(), expected.records.len());
+}
+
+fn path(path: &Path) -> String {
+    path.to_str().unwrap().into()
+}
+
+#[test]
+fn what_comes_out_of_kafka_is_what_a_run_gives() {
+    prove(false);
+}
+
+#[test]
+fn a_killed_process_loses_nothing_and_repeats_nothing() {
+    prove(true);
+}
