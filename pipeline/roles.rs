@@ -81,9 +81,12 @@ pub struct Workers {
     engines: Vec<Thread<Engine>>,
 }
 
+/// A worker's stage when it has ended, and its log, which leaves its group when it is dropped.
+type Ended<S> = (S, Box<dyn Log>);
+
 struct Thread<S> {
     name: String,
-    handle: JoinHandle<Result<(S, Box<dyn Log>), StageError>>,
+    handle: JoinHandle<Result<Ended<S>, StageError>>,
 }
 
 /// The group of a role.
@@ -144,7 +147,7 @@ fn spawn<S: Stage + Send + 'static>(name: String, worker: Worker<S>, stop: &Arc<
     Thread { name, handle }
 }
 
-fn join<S>(thread: Thread<S>) -> Result<(S, Box<dyn Log>), RoleError> {
+fn join<S>(thread: Thread<S>) -> Result<Ended<S>, RoleError> {
     let worker = thread.name;
     match thread.handle.join() {
         Ok(Ok(ended)) => Ok(ended),

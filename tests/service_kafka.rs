@@ -40,7 +40,7 @@ impl World {
             ("app", self.app.as_str()),
             ("topics.prefix", &format!("{}.", self.app)),
             ("topics.partitions", "3"),
-            ("kafka.brokers", &brokers()),
+            ("kafka.brokers", brokers()),
             ("partitions", "4"),
             ("views.file", &self.sql),
             ("instance", instance),
@@ -48,7 +48,7 @@ impl World {
             ("engine.commit_interval_ms", "50"),
             ("engine.workers", "2"),
             ("events.out_of_orderness_ms", "100000000"),
-            ("events.dedupe_ids", "100000"),
+            ("events.dedupe_ids", "10000"),
             ("sdim.enabled", "true"),
             ("sdim.dim", "16"),
             ("device", "cpu"),
@@ -103,7 +103,7 @@ fn send(world: &World, lines: &[Vec<u8>]) {
     let mut feed = KafkaFeed::open(&kafka(&[])).unwrap();
     let topic = world.topic("events");
     for (n, line) in lines.iter().enumerate() {
-        feed.send(&topic, Some(n as i32 % 3), None, line).unwrap();
+        feed.send(&topic, Some(n as i32 % 3), None, Some(line)).unwrap();
     }
     feed.flush().unwrap();
 }
@@ -138,7 +138,7 @@ fn prove(kill: bool) {
     assert!(world.command(&["topics", "check"], "t").stdout(Stdio::null()).status().unwrap().success());
 
     let (lines, _) = streams::events(21, 4000, 50);
-    let settings = [("events.out_of_orderness_ms", 100_000_000.into()), ("events.dedupe_ids", 100_000.into())];
+    let settings = [("events.out_of_orderness_ms", 100_000_000.into()), ("events.dedupe_ids", 10_000.into())];
     let mut expected = Seen::default();
     let (_, files) = outputs(&mut Lines { events: vec![lines.clone()], items: Vec::new() }, &settings, VIEWS);
     for view in TOPICS.iter().take(3) {

@@ -59,7 +59,7 @@ pub fn items(dim: usize) -> Vec<Vec<u8>> {
     let item = |n: u64| {
         let raw: Vec<f64> = (0..dim).map(|_| dice.below(2001) as f64 - 1000.0).collect();
         let norm = raw.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let vector = (n % 20 != 0).then(|| raw.iter().map(|x| x / norm).collect::<Vec<_>>());
+        let vector = (!n.is_multiple_of(20)).then(|| raw.iter().map(|x| x / norm).collect::<Vec<_>>());
         serde_json::to_vec(&serde_json::json!({"item_id": format!("i{n}"), "vector": vector})).unwrap()
     };
     (0..300).map(item).collect()

@@ -47,7 +47,7 @@ impl Follower {
     pub fn catch_up(&mut self, stop: &AtomicBool) -> Result<(), FollowError> {
         self.reader.catch_up()?;
         while !self.step()? && !stop.load(Ordering::Relaxed) {}
-        tracing::info!(items = self.catalogue.read().len(), "items read to their end");
+        tracing::debug!(items = self.catalogue.read().len(), "items read to their end");
         Ok(())
     }
 

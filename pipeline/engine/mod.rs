@@ -83,11 +83,14 @@ impl Engine {
     }
 
     fn fold(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
-        let packed = match packed::read(record.value.unwrap_or_default()).and_then(|p| Ok((p.rows()?, p))) {
-            Ok(packed) => packed,
-            Err(error) => return Ok(self.dead_letter(record, &error, staged)),
+        let read = packed::read(record.value.unwrap_or_default()).and_then(|packed| Ok((packed.rows()?, packed)));
+        let (rows, packed) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.dead_letter(record, &error, staged);
+                return Ok(());
+            }
         };
-        let (rows, packed) = packed;
         let task = self.tasks.get_mut(&record.partition).expect("the caller found the task");
         if let Some(rows) = rows {
             self.meter.rows(rows.num_rows());

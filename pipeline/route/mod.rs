@@ -225,7 +225,7 @@ impl Stage for Router {
     }
 
     fn revoke(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<bool, StageError> {
-        partitions.iter().for_each(|at| drop(self.sources.remove(at)));
+        self.sources.retain(|at, _| !partitions.contains(at));
         // Rows of all partitions share packed records: what was staged is void, the others read it again.
         self.destinations.iter_mut().for_each(|destination| drop(destination.rows.take()));
         let kept: Vec<_> = self.sources.keys().cloned().collect();
