@@ -85,6 +85,8 @@ struct Figures {
     dead_letters: Family<Label, Counter>,
     undeclared: Family<Label, Counter>,
     errors: Family<Label, Counter>,
+    rows_routed: Counter,
+    rows_folded: Counter,
     late: Counter,
     duplicates: Counter,
     users: Gauge,
@@ -121,6 +123,8 @@ impl Metrics {
             dead_letters: Family::default(),
             undeclared: Family::default(),
             errors: Family::default(),
+            rows_routed: Counter::default(),
+            rows_folded: Counter::default(),
             late: Counter::default(),
             duplicates: Counter::default(),
             users: Gauge::default(),
@@ -145,6 +149,7 @@ impl Metrics {
             batch_rows: figures.batch_rows.get_or_create_owned(&label),
             commit: figures.commit.get_or_create_owned(&label),
             event_to_commit: figures.event_to_commit.get_or_create_owned(&label),
+            rows: AtomicU64::new(0),
             late: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
             users: AtomicI64::new(0),
@@ -154,6 +159,11 @@ impl Metrics {
     /// CPU time of all workers spent on `work`.
     pub fn spent(&self, work: Work) -> Duration {
         Duration::from_nanos(self.0.spent[work as usize].load(Ordering::Relaxed))
+    }
+
+    /// Rows that routers have sent, and rows that engines have folded.
+    pub fn rows(&self) -> (u64, u64) {
+        (self.0.rows_routed.get(), self.0.rows_folded.get())
     }
 
     /// Says whether the workers run.
@@ -224,6 +234,8 @@ impl Figures {
         registry.register("dead_letters", "Records and rows that could not be used", self.dead_letters.clone());
         registry.register("undeclared_fields", "Fields of events that are no columns", self.undeclared.clone());
         registry.register("errors", "Errors of the log, by what is done about them", self.errors.clone());
+        registry.register("rows_routed", "Rows sent to their users", self.rows_routed.clone());
+        registry.register("rows_folded", "Rows folded, duplicates included", self.rows_folded.clone());
         registry.register("late", "Rows late for a view or more", self.late.clone());
         registry.register("duplicates", "Rows dropped for their event id", self.duplicates.clone());
         registry.register("users", "Users in memory", self.users.clone());
@@ -250,6 +262,7 @@ struct StageFigures {
     commit: Histogram,
     event_to_commit: Histogram,
     /// What the worker had counted at the last call of [`Stage::folded`].
+    rows: AtomicU64,
     late: AtomicU64,
     duplicates: AtomicU64,
     users: AtomicI64,
@@ -280,6 +293,11 @@ impl Stage {
         self.0.records_in.inc_by(records);
     }
 
+    /// Counts rows sent to their users.
+    pub fn routed(&self, rows: u64) {
+        self.0.all.0.rows_routed.inc_by(rows);
+    }
+
     /// Counts a batch of so many rows.
     pub fn rows(&self, rows: usize) {
         self.0.batch_rows.observe(rows as f64);
@@ -289,6 +307,7 @@ impl Stage {
     pub fn folded(&self, totals: &Counters) {
         let more = |last: &AtomicU64, total: u64| total.saturating_sub(last.swap(total, Ordering::Relaxed));
         let figures = &self.0.all.0;
+        figures.rows_folded.inc_by(more(&self.0.rows, totals.rows + totals.duplicates));
         figures.late.inc_by(more(&self.0.late, totals.late));
         figures.duplicates.inc_by(more(&self.0.duplicates, totals.duplicates));
         let users = totals.users as i64;

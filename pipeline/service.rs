@@ -197,6 +197,9 @@ pub fn serve(
     metrics: Metrics,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), ServiceError> {
+    if config.state.snapshots.is_some() {
+        tracing::warn!("state.snapshots is set, but snapshots are not written yet: recovery replays by-user");
+    }
     let views = views(&config)?;
     check_topics(&config, &topics(&config, &views), broker)?;
     let partitions = config.partitions_kafka();

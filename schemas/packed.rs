@@ -1,8 +1,9 @@
 //! A record of `<app>.by-user`: many rows, and what the router tells about watermarks.
 //!
 //! ```text
-//! "WS1" · kind u8 · header length u32 · header (JSON) · metadata length u32 · metadata · padding to 64 · body
+//! "WS1" · kind u8 · checksum u64 · header length u32 · header (JSON) · metadata length u32 · metadata · padding to 64 · body
 //! ```
+//! The checksum (xxh3) is of all that follows it: Arrow trusts the lengths that it reads.
 //! The header names the source topic of the rows, the declared columns they were written with (the id of their schema),
 //! and the watermark controls, which take effect after the record's rows. Metadata and body are one Arrow IPC record
 //! batch message; both are absent where a record is all control. Integers are little-endian.
@@ -17,12 +18,15 @@ use arrow::ipc::reader::read_record_batch;
 use arrow::ipc::root_as_message;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::{ColumnType, EventColumns};
 
 const MAGIC: &[u8; 3] = b"WS1";
 const KIND_EVENTS: u8 = b'e';
 const ALIGNMENT: usize = 64;
+/// Magic, kind and checksum; what follows is checked.
+const CHECKED: usize = 12;
 
 /// What a record says besides its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +67,9 @@ pub enum PackedError {
     /// It does not begin with the magic bytes of this format.
     #[error("not a packed record of this version (it begins with {0:?}); was something else written to the topic?")]
     Foreign(Vec<u8>),
+    /// It is not what was written.
+    #[error("the checksum of a packed record does not match: the record was cut or changed")]
+    Damaged,
     /// It ends before its parts do.
     #[error("a packed record ends after {0} bytes, inside its {1}")]
     Short(usize, &'static str),
@@ -82,13 +89,20 @@ pub fn write(header: &Header, rows: Option<&RecordBatch>, out: &mut Vec<u8>) -> 
     let start = out.len();
     out.extend_from_slice(MAGIC);
     out.push(KIND_EVENTS);
+    out.extend_from_slice(&[0; 8]);
     let json = serde_json::to_vec(header)?;
     out.extend_from_slice(&(json.len() as u32).to_le_bytes());
     out.extend_from_slice(&json);
-    let Some(rows) = rows else {
-        out.extend_from_slice(&0_u32.to_le_bytes());
-        return Ok(());
-    };
+    match rows {
+        None => out.extend_from_slice(&0_u32.to_le_bytes()),
+        Some(rows) => write_rows(rows, start, out)?,
+    }
+    let checksum = xxh3_64(&out[start + CHECKED..]);
+    out[start + MAGIC.len() + 1..start + CHECKED].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
+}
+
+fn write_rows(rows: &RecordBatch, start: usize, out: &mut Vec<u8>) -> Result<(), PackedError> {
     let options = IpcWriteOptions::default();
     let mut context = IpcWriteContext::default();
     let (_, encoded) =
@@ -123,6 +137,10 @@ pub fn read(bytes: &[u8]) -> Result<Packed<'_>, PackedError> {
     let (magic, _) = take(4, "magic")?;
     if &magic[..3] != MAGIC || magic[3] != KIND_EVENTS {
         return Err(PackedError::Foreign(magic.to_vec()));
+    }
+    let (checksum, checked) = take(8, "checksum")?;
+    if xxh3_64(&bytes[checked..]).to_le_bytes() != checksum {
+        return Err(PackedError::Damaged);
     }
     let length = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")) as usize;
     let header_len = length(take(4, "header length")?.0);
@@ -212,12 +230,17 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_an_error_and_never_a_panic() {
+    fn every_cut_and_every_change_is_an_error_and_never_a_panic() {
         let mut bytes = Vec::new();
         let header = Header { topic: "events".into(), ..Header::default() };
         write(&header, Some(&rows_without_declared()), &mut bytes).unwrap();
-        for end in 0..bytes.len() - 8 {
+        for end in 0..bytes.len() {
             assert!(read(&bytes[..end]).and_then(|packed| packed.rows()).is_err(), "cut at {end}");
+        }
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1;
+            assert!(read(&bytes).and_then(|packed| packed.rows()).is_err(), "changed at {at}");
+            bytes[at] ^= 1;
         }
     }
 

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Failure, Settings};
+use super::{Failure, Settings, broker, topics};
 use crate::config::{Config, Emit, ItemVectors};
 use crate::decode::decode_event;
+use crate::log::kafka::KafkaFeed;
 use crate::metrics::{Metrics, Work};
 use crate::run::generated::Generated;
 use crate::run::{self, Summary};
+use crate::service;
 use crate::synthetic::{self, Synthetic};
 
 /// Arguments of `bench`.
@@ -24,6 +26,9 @@ pub struct Bench {
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
+    /// Measures over the Kafka of kafka.brokers too, exactly once, on topics of its own
+    #[arg(long)]
+    kafka: bool,
     /// Events of each run
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     events: u64,
@@ -48,7 +53,8 @@ struct Figures {
     cpu_seconds_per_million: f64,
     /// The same by what was done, of the worker threads.
     by_work: Vec<(&'static str, f64)>,
-    outputs: u64,
+    /// Records out; over Kafka they are not counted.
+    outputs: Option<u64>,
 }
 
 impl Bench {
@@ -88,6 +94,13 @@ impl Bench {
             }
             all.push(figures);
         }
+        if self.kafka {
+            let figures = self.kafka("kafka", base, stop)?;
+            if !self.json {
+                print(&figures);
+            }
+            all.push(figures);
+        }
         if self.json {
             let figures = serde_json::json!({ "decode_alone_cpu_seconds_per_million": decode, "runs": all });
             println!("{figures}");
@@ -110,15 +123,62 @@ impl Bench {
         let (before, started) = (process_cpu(), Instant::now());
         let summary: Summary = run::run(config, &mut feed, &dir.join(name), metrics.clone(), stop)?;
         let (cpu, wall) = (process_cpu() - before, started.elapsed());
+        Ok(self.figures(name, cpu, wall, &metrics, Some(summary.outputs.values().sum())))
+    }
+
+    /// From the start of the service, the events waiting on their topic, until all their rows are committed.
+    fn kafka(&self, name: &'static str, mut config: Config, stop: &Arc<AtomicBool>) -> Result<Figures, Failure> {
+        config.app = format!("bench-{}", std::process::id());
+        config.topics.prefix = format!("{}.", config.app);
+        let broker = broker(&config);
+        topics::make(&config, &broker)?;
+        let mut feed = KafkaFeed::open(&broker)?;
+        let (mut world, mut line) = (Synthetic::new(world()), Vec::new());
+        let events = format!("{}events", config.topics.prefix);
+        for event in 0..self.events {
+            line.clear();
+            world.event(&mut line);
+            feed.send(&events, Some((event % u64::from(config.topics.partitions)) as i32), None, Some(&line))?;
+        }
+        feed.flush()?;
+        let (metrics, ending) = (Metrics::new(), Arc::new(AtomicBool::new(false)));
+        let (before, started) = (process_cpu(), Instant::now());
+        let (served, cpu, wall) = std::thread::scope(|scope| {
+            let serving = scope.spawn(|| service::serve(config, &broker, metrics.clone(), &ending));
+            while !serving.is_finished() && !stop.load(Ordering::Relaxed) && !self.is_over(&metrics) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let (cpu, wall) = (process_cpu() - before, started.elapsed());
+            ending.store(true, Ordering::Relaxed);
+            (serving.join(), cpu, wall)
+        });
+        served.map_err(|_| Failure::failed("the service panicked; see the lines above"))??;
+        Ok(self.figures(name, cpu, wall, &metrics, None))
+    }
+
+    /// Whether every event was routed, and every row of it folded and committed.
+    fn is_over(&self, metrics: &Metrics) -> bool {
+        let (routed, folded) = metrics.rows();
+        routed >= self.events && routed == folded
+    }
+
+    fn figures(
+        &self,
+        name: &'static str,
+        cpu: Duration,
+        wall: Duration,
+        metrics: &Metrics,
+        outputs: Option<u64>,
+    ) -> Figures {
         let per_million = |time: Duration| time.as_secs_f64() * 1e6 / self.events as f64;
-        Ok(Figures {
+        Figures {
             name,
             events: self.events,
             events_per_second: self.events as f64 / wall.as_secs_f64(),
             cpu_seconds_per_million: per_million(cpu),
             by_work: Work::ALL.iter().map(|&work| (work.name(), per_million(metrics.spent(work)))).collect(),
-            outputs: summary.outputs.values().sum(),
-        })
+            outputs,
+        }
     }
 }
 
@@ -149,9 +209,12 @@ fn process_cpu() -> Duration {
 
 fn print(figures: &Figures) {
     println!(
-        "{}: {:.0} events/s, {:.2} µs of CPU per event, {} records out",
-        figures.name, figures.events_per_second, figures.cpu_seconds_per_million, figures.outputs
+        "{}: {:.0} events/s, {:.2} µs of CPU per event",
+        figures.name, figures.events_per_second, figures.cpu_seconds_per_million
     );
+    if let Some(outputs) = figures.outputs {
+        println!("  {outputs} records out");
+    }
     for (work, time) in &figures.by_work {
         println!("  {work:8} {time:6.2} µs");
     }

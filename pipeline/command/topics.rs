@@ -99,6 +99,12 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     specs
 }
 
+/// Makes every topic of the settings that is missing, and says nothing.
+pub(super) fn make(config: &Config, broker: &dyn Broker) -> Result<(), Failure> {
+    broker.create(&[inputs(config), own(config, &views(config)?)].concat())?;
+    Ok(())
+}
+
 /// Makes what is missing; what exists stays as it is.
 fn create(broker: &dyn Broker, specs: &[TopicSpec]) -> Result<(), Failure> {
     let made = broker.create(specs)?;

@@ -75,6 +75,8 @@ pub struct Router {
     now: Duration,
     packed: Vec<u8>,
     counters: Counters,
+    /// Rows of this micro-batch.
+    rows: u64,
 }
 
 /// An input partition.
@@ -105,6 +107,7 @@ impl Router {
             now: Duration::ZERO,
             packed: Vec::new(),
             counters: Counters::default(),
+            rows: 0,
         }
     }
 
@@ -138,6 +141,7 @@ impl Router {
         let partition = partition_of(half.user_id.as_bytes(), self.config.by_user_partitions);
         let rows = &mut self.destinations[partition as usize].rows;
         rows.push(origin, half, event);
+        self.rows += 1;
         if rows.bytes() >= PACKED_BYTES_MAX {
             self.send(partition, Vec::new(), staged);
         }
@@ -228,6 +232,7 @@ impl Stage for Router {
         self.sources.retain(|at, _| !partitions.contains(at));
         // Rows of all partitions share packed records: what was staged is void, the others read it again.
         self.destinations.iter_mut().for_each(|destination| drop(destination.rows.take()));
+        self.rows = 0;
         let kept: Vec<_> = self.sources.keys().cloned().collect();
         self.assign(log, &kept)?;
         Ok(true)
@@ -304,6 +309,7 @@ impl Stage for Router {
     }
 
     fn committed(&mut self) {
+        self.meter.routed(std::mem::take(&mut self.rows));
         self.sources.values_mut().for_each(|input| input.committed = input.next);
     }
 
