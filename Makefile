@@ -5,6 +5,8 @@ CACHE := $(or $(WELLSPRING_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wellspr
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 # Python with stock Kafka, Arrow and safetensors clients, for the tests that read the outputs as a user does.
 export WELLSPRING_TEST_PYTHON ?= $(CACHE)/python/bin/python
+# Mesa's software GPU complains without one.
+export XDG_RUNTIME_DIR ?= /tmp
 
 .PHONY: help demo test build format lint packages-build packages-test python
 .DEFAULT_GOAL := help

@@ -160,8 +160,13 @@ fn member(config: &Config, role: Role, worker: usize) -> String {
     format!("{}.{}.{worker}", group(config, role), config.instance)
 }
 
-fn pace(config: &Config) -> Pace {
-    Pace::new(Duration::from_millis(config.engine.commit_interval_ms))
+/// A packed record holds thousands of rows, an input record one event.
+fn pace(config: &Config, role: Role) -> Pace {
+    let records = match role {
+        Role::Router => 4096,
+        Role::Engine => 16,
+    };
+    Pace::new(Duration::from_millis(config.engine.commit_interval_ms), records)
 }
 
 fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Router>), RoleError> {
@@ -185,7 +190,8 @@ fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
     };
     let staged = Staged::new(topics, &rooms(config));
     let transactor = Transactor::new(PATIENCE);
-    let worker = Worker::new(Router::new(stage, meter.clone()), log, staged, transactor, pace(config), meter);
+    let worker =
+        Worker::new(Router::new(stage, meter.clone()), log, staged, transactor, pace(config, Role::Router), meter);
     Ok((member, worker))
 }
 
@@ -210,7 +216,7 @@ fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
     let stage = Engine::new(fold, encoders(shared)?, meter.clone(), Arc::clone(&shared.ended));
     let staged = Staged::new(topics, &rooms(config));
     let transactor = Transactor::new(PATIENCE);
-    Ok((member, Worker::new(stage, log, staged, transactor, pace(config), meter)))
+    Ok((member, Worker::new(stage, log, staged, transactor, pace(config, Role::Engine), meter)))
 }
 
 fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {

@@ -66,9 +66,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pace of `engine.commit_interval_ms`.
-    pub fn new(commit_interval: Duration) -> Self {
-        Self { commit_interval, drained_after: commit_interval / 10, bytes_max: 32 << 20, poll_records_max: 4096 }
+    /// The pace of `engine.commit_interval_ms`; a poll gives at most `poll_records_max` records, few enough to look at the
+    /// clock between polls.
+    pub fn new(commit_interval: Duration, poll_records_max: usize) -> Self {
+        Self { commit_interval, drained_after: commit_interval / 10, bytes_max: 32 << 20, poll_records_max }
     }
 }
 
@@ -239,6 +240,10 @@ impl<S: Stage> Worker<S> {
         self.meter.spend(Work::Sink, cpu);
         self.staged.clear();
         self.stage.committed();
+        // What was lost on the way was not committed: nothing may go on from it, whatever the group tells later.
+        if !outcome.lost.is_empty() {
+            self.changed(&[Change::Revoked(outcome.lost)])?;
+        }
         self.changed(&outcome.changes)
     }
 }

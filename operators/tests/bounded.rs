@@ -7,7 +7,7 @@ use crate::EmitMode;
 fn tiny_batches_leave_nothing_behind() {
     let mut fold = fold(VIEWS, EmitMode::Batch, 1024, 16);
     let mut held = (0, 0);
-    for round in 0..20_000i64 {
+    for round in 0..100_000i64 {
         let time = 1_700_000_000_000 + round * 1000;
         let row = Row {
             user: format!("u{}", round % 10),
