@@ -9,7 +9,7 @@
 //! - [`source`]: inputs of `run` and `replay`: files, and SQL over files. [`synthetic`]: users with known truth.
 //! - [`log`]: Kafka, or a log in this process with the same meaning; one micro-batch is one transaction of it.
 //! - [`stage`]: the loop of a worker: poll, fold, commit.
-//! - [`decode`]: bytes to events and items, or dead letters.
+//! - [`decode`]: bytes to events and items, or dead letters ([`dead_letter`]).
 //! - [`route`]: events to rows of the users they concern, packed by destination.
 //! - [`engine`]: rows to views and encodings, one task a partition.
 //! - [`encode`]: what the rooms make of the users touched.
@@ -19,6 +19,7 @@
 
 pub mod command;
 pub mod config;
+pub mod dead_letter;
 pub mod decode;
 pub mod encode;
 pub mod engine;

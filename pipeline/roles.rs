@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use operators::{EmitMode, Fold, FoldConfig, Views};
-use schemas::output::Room;
+use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 
 use crate::config::{Config, Emit, ItemVectors, Role};
@@ -160,6 +160,14 @@ fn member(config: &Config, role: Role, worker: usize) -> String {
     format!("{}.{}.{worker}", group(config, role), config.instance)
 }
 
+fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
+    let mut partitions = i32::MAX;
+    for output in [Output::Late, Output::DeadLetter] {
+        partitions = partitions.min(broker.partitions(&shared.topics.name(output))?.unwrap_or(1));
+    }
+    Ok(Staged::new(&shared.topics, &rooms(&shared.config), partitions))
+}
+
 /// A packed record holds thousands of rows, an input record one event.
 fn pace(config: &Config, role: Role) -> Pace {
     let records = match role {
@@ -188,7 +196,7 @@ fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
         max_ahead_ms: config.events.max_ahead_ms,
         bytes_max: config.events.max_bytes,
     };
-    let staged = Staged::new(topics, &rooms(config));
+    let staged = staged(shared, broker)?;
     let transactor = Transactor::new(PATIENCE);
     let worker =
         Worker::new(Router::new(stage, meter.clone()), log, staged, transactor, pace(config, Role::Router), meter);
@@ -214,7 +222,7 @@ fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
     };
     let fold = Fold::new(Arc::clone(&shared.views), fold);
     let stage = Engine::new(fold, encoders(shared)?, meter.clone(), Arc::clone(&shared.ended));
-    let staged = Staged::new(topics, &rooms(config));
+    let staged = staged(shared, broker)?;
     let transactor = Transactor::new(PATIENCE);
     Ok((member, Worker::new(stage, log, staged, transactor, pace(config, Role::Engine), meter)))
 }

@@ -1,6 +1,6 @@
 //! The room SDIM: keeps the tables of the users at hand, and publishes those of the users touched.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use operators::{Fold, TouchedUser};
 use schemas::output::{Emit, Output, Record, Room};
@@ -92,14 +92,14 @@ impl SdimRoom {
         out: &mut dyn Emit,
     ) -> Result<(), shaders::Error> {
         let mut users: Vec<(TouchedUser<'_>, bool)> = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut places = BTreeMap::new();
         for touched in fold.touched() {
-            seen.insert(touched.user);
             if heard(touched.task).muted {
                 self.tables.drop_user(touched.user);
                 self.due.defer(touched.task, touched.user, touched.time);
             } else {
                 let publish = self.due.touch(touched.task, touched.user, touched.time);
+                places.insert(touched.user, users.len());
                 users.push((touched, publish));
             }
         }
@@ -108,8 +108,8 @@ impl SdimRoom {
             let waited = self.due.take(task, watermark);
             let waited = waited.into_iter().filter(|_| !muted);
             for user in waited {
-                match users.iter_mut().find(|(touched, _)| seen.contains(&user) && touched.user == user) {
-                    Some((_, publish)) => *publish = true,
+                match places.get(&user) {
+                    Some(&place) => users[place].1 = true,
                     None => users.extend(fold.user(user).map(|touched| (touched, true))),
                 }
             }

@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use operators::{Counters, Fold};
-use schemas::output::{Emit, Output, Record};
+use schemas::output::Emit;
 use schemas::packed::{self, PackedError};
 
 use self::minimum::Minimum;
+use crate::dead_letter;
 use crate::encode::{Encoders, Heard};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
@@ -108,15 +109,7 @@ impl Engine {
         if self.tasks[&record.partition].muted {
             return;
         }
-        let (error, partition, offset) = (error.to_string(), record.partition.to_string(), record.offset.to_string());
-        let headers = [
-            ("wellspring.error", error.as_bytes()),
-            ("wellspring.topic", record.topic.as_bytes()),
-            ("wellspring.partition", partition.as_bytes()),
-            ("wellspring.offset", offset.as_bytes()),
-        ];
-        let (partition, key, value) = (record.partition, record.key, record.value);
-        staged.emit(partition, Record { output: Output::DeadLetter, partition, key, value, headers: &headers });
+        dead_letter::emit(record.partition, record, error, staged);
         self.meter.dead_letter();
     }
 }

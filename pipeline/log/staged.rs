@@ -42,16 +42,19 @@ pub struct Staged {
     live: usize,
     /// The task and the output of the last record.
     last: (usize, usize),
+    /// Partitions of `late` and `dead-letters`: they may have fewer than the topic that a record came from.
+    source_partitions: i32,
 }
 
 impl Staged {
-    /// For the outputs of an application with these rooms.
-    pub fn new(topics: &Topics, rooms: &[Room]) -> Self {
+    /// For the outputs of an application with these rooms, whose `late` and `dead-letters` have so many partitions.
+    pub fn new(topics: &Topics, rooms: &[Room], source_partitions: i32) -> Self {
+        assert!(source_partitions > 0, "a topic has at least one partition");
         let mut outputs = topics.outputs(rooms);
         outputs.extend([Output::ByUser, Output::Models]);
         outputs.sort_unstable();
         let outputs = outputs.into_iter().map(|output| (output, topics.name(output).into())).collect();
-        Self { outputs, tasks: Vec::new(), live: 0, last: (0, 0) }
+        Self { outputs, tasks: Vec::new(), live: 0, last: (0, 0), source_partitions }
     }
 
     /// Forgets all records.
@@ -160,6 +163,10 @@ impl Emit for Staged {
             self.last.1 = found.expect("an output of a view or room that was named when this was made");
         }
         let output = self.last.1 as u16;
+        let partition = match record.output {
+            Output::Late | Output::DeadLetter => record.partition % self.source_partitions,
+            _ => record.partition,
+        };
         let staged = self.task_mut(task);
         let start = staged.bytes.len();
         staged.bytes.extend_from_slice(record.key.unwrap_or_default());
@@ -178,7 +185,7 @@ impl Emit for Staged {
             value: length(record.value),
             headers: (first, staged.headers.len() as u32),
             output,
-            partition: record.partition,
+            partition,
         });
     }
 }
@@ -207,9 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn late_rows_and_dead_letters_fit_the_partitions_of_their_topics() {
+        let topics = Topics::new("app", "", vec!["v".into()]);
+        let mut staged = Staged::new(&topics, &[], 12);
+        for output in [Output::DeadLetter, Output::Late, Output::View(0)] {
+            staged.emit(0, Record { output, partition: 63, key: None, value: None, headers: &[] });
+        }
+        let mut partitions = Vec::new();
+        let all = staged.send(0, |record| {
+            partitions.push(record.partition);
+            Ok::<_, ()>(())
+        });
+        assert_eq!((all, partitions), (Ok(()), vec![3, 3, 63]));
+    }
+
+    #[test]
     fn records_come_back_by_task_in_order() {
         let topics = Topics::new("app", "p.", vec!["v".into()]);
-        let mut staged = Staged::new(&topics, &[Room::Sdim]);
+        let mut staged = Staged::new(&topics, &[Room::Sdim], 12);
         let record = |output, key: Option<&'static str>, value: Option<&'static str>| Record {
             output,
             partition: 3,

@@ -50,7 +50,7 @@ impl Worker {
         let topics = Topics::new("app", "", vec!["v".into()]);
         Self {
             log: broker.open("g", "w", &["in".into()]).unwrap(),
-            staged: Staged::new(&topics, &[]),
+            staged: Staged::new(&topics, &[], 12),
             transactor: Transactor {
                 pauses: (Duration::ZERO, Duration::ZERO),
                 ..Transactor::new(Duration::from_secs(20))

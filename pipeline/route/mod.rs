@@ -18,6 +18,7 @@ use schemas::partition::partition_of;
 
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
+use crate::dead_letter;
 use crate::decode::{DecodeError, Event, decode_event, decode_item};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
@@ -178,17 +179,7 @@ impl Router {
     }
 
     fn dead_letter(&mut self, record: Incoming<'_>, error: &DecodeError, staged: &mut dyn Emit) {
-        let (error, partition) = (error.to_string(), record.partition.to_string());
-        let offset = record.offset.to_string();
-        let headers = [
-            ("wellspring.error", error.as_bytes()),
-            ("wellspring.topic", record.topic.as_bytes()),
-            ("wellspring.partition", partition.as_bytes()),
-            ("wellspring.offset", offset.as_bytes()),
-        ];
-        let (key, value) = (record.key, Some(record.value.unwrap_or_default()));
-        let partition = record.partition;
-        staged.emit(TASK, Record { output: Output::DeadLetter, partition, key, value, headers: &headers });
+        dead_letter::emit(TASK, record, error, staged);
         self.counters.dead_letters += 1;
         self.meter.dead_letter();
     }
