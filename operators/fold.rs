@@ -8,7 +8,7 @@ use schemas::{event::EventColumns, output::Emit};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Counters, TouchedUser, Views,
+    Counters, TouchedUser, ViewIdentity, Views,
     report::Reports,
     state::{Pending, State},
     store::{EVENT_ID, ITEM_ID, Incoming, Place, System, USER_ID},
@@ -72,6 +72,9 @@ pub enum FoldError {
     /// Rows of a task that this worker does not have.
     #[error("rows of by-user partition {0}, which is not assigned")]
     NotAssigned(i32),
+    /// An export of state that is none.
+    #[error("a snapshot cannot be read: {0}")]
+    Snapshot(String),
     /// An aggregate failed on rows none of which fails alone.
     #[error("view `{view}`: {error}")]
     View {
@@ -84,9 +87,9 @@ pub enum FoldError {
 
 /// The keyed state of a worker's tasks, and the views over it.
 pub struct Fold {
-    views: Arc<Views>,
+    pub(crate) views: Arc<Views>,
     batch_rows: usize,
-    state: State,
+    pub(crate) state: State,
 }
 
 impl Fold {
@@ -227,6 +230,16 @@ impl Fold {
         self.state.untouched(user)
     }
 
+    /// What tells its views from others.
+    pub fn view_identities(&self) -> Vec<ViewIdentity> {
+        self.views.identities()
+    }
+
+    /// All users of a task, in any order, as the encoders see one that nothing has touched.
+    pub fn users(&self, task: i32) -> impl Iterator<Item = TouchedUser<'_>> {
+        self.state.users_of(task).filter_map(|user| self.state.untouched(user))
+    }
+
     /// The users touched since the last release, in the order of their first rows.
     pub fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
         self.state.touched()
@@ -245,6 +258,11 @@ impl Fold {
     /// Ends the transaction: forgets who was touched and frees rows that nobody holds.
     pub fn release(&mut self) {
         self.state.release();
+    }
+
+    /// Whether no transaction is open: nobody was touched since the last release.
+    pub fn is_settled(&self) -> bool {
+        self.state.pending.is_empty() && self.state.touched.is_empty()
     }
 
     /// What was counted.

@@ -8,12 +8,14 @@
 //! - [`fold`](Fold): the public face, and what happens to rows in which order.
 //! - `state`, `user`, `touched`: tasks and users. `store`, `text`: rows, a slot each.
 //! - [`views`](Views): SQL to windows.
+//! - `snapshot`: the durable state of a task as record batches, and back.
 //! - `report`: late rows and dead letters. `json`: text of values. `counters`: what was counted.
 
 mod counters;
 mod fold;
 mod json;
 mod report;
+mod snapshot;
 mod state;
 mod store;
 #[cfg(test)]
@@ -25,5 +27,6 @@ mod views;
 
 pub use counters::Counters;
 pub use fold::{EmitMode, Fold, FoldConfig, FoldError};
+pub use snapshot::{Export, Restore, ViewIdentity};
 pub use touched::TouchedUser;
 pub use views::{ViewError, Views};

@@ -29,6 +29,10 @@ pub(crate) struct Task {
     pub(crate) timers: Vec<BTreeMap<i64, Vec<u32>>>,
     pub(crate) watermark: i64,
     pub(crate) is_muted: bool,
+    /// Users that changed since the last export.
+    pub(crate) changed: Vec<u32>,
+    /// Users that are gone since the last export.
+    pub(crate) gone: Vec<Box<str>>,
 }
 
 /// All of it.
@@ -113,6 +117,16 @@ impl State {
         table.insert_unique(hash, user, |&user| xxh3_64(users[user as usize].id.as_bytes()));
         self.counters.users += 1;
         Some(user)
+    }
+
+    /// The users of a task, in any order.
+    pub(crate) fn users_of(&self, task: i32) -> impl Iterator<Item = u32> {
+        self.tasks.get(&task).into_iter().flat_map(|task| task.table.iter().copied())
+    }
+
+    pub(crate) fn has_user(&self, task: i32, id: &str) -> bool {
+        let found = |task: &Task| task.table.find(xxh3_64(id.as_bytes()), |&at| *self.users[at as usize].id == *id).is_some();
+        self.tasks.get(&task).is_some_and(found)
     }
 
     /// Has a user looked at when the watermark comes to `end`.

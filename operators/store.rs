@@ -275,6 +275,15 @@ impl Store {
         self.included[slot as usize * self.words + view / 64] >> (view % 64) & 1 == 1
     }
 
+    /// The marks of the views that the row is in, a bit a view.
+    pub(crate) fn views_of(&self, slot: u32) -> &[u64] {
+        &self.included[slot as usize * self.words..(slot as usize + 1) * self.words]
+    }
+
+    pub(crate) fn is_in_history(&self, slot: u32) -> bool {
+        self.held[slot as usize] & IN_HISTORY != 0
+    }
+
     pub(crate) fn time(&self, slot: u32) -> i64 {
         match &self.columns[TIME] {
             Column::Int(times) => times[slot as usize],

@@ -45,6 +45,10 @@ impl State {
             touched.push(Touched { user, added: Vec::new(), evicted: Vec::new() });
             owner.touched = touched.len() as u32;
         }
+        if !std::mem::replace(&mut owner.has_changed, true) {
+            let task = self.tasks.get_mut(&owner.task).expect("users are dropped with their task");
+            task.changed.push(user);
+        }
         let touched = &mut touched[owner.touched as usize - 1];
         let is_due = owner.is_due;
         owner.is_due = true;

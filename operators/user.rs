@@ -48,6 +48,8 @@ pub(crate) struct User {
     pub(crate) touched: u32,
     /// Whether his newest values are to be emitted.
     pub(crate) is_due: bool,
+    /// Whether he is in the list of users that changed since the last export.
+    pub(crate) has_changed: bool,
     /// Rows ever.
     pub(crate) ordinal: u64,
     /// Hashes of his last event ids, oldest first.

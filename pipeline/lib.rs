@@ -12,6 +12,7 @@
 //! - [`decode`]: bytes to events and items, or dead letters ([`dead_letter`]).
 //! - [`route`]: events to rows of the users they concern, packed by destination.
 //! - [`engine`]: rows to views and encodings, one task a partition.
+//! - [`snapshot`]: state to an object store, and back.
 //! - [`encode`]: what the rooms make of the users touched.
 //! - [`model`]: model versions on their topic.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
@@ -31,6 +32,7 @@ pub mod roles;
 pub mod route;
 pub mod run;
 pub mod service;
+pub mod snapshot;
 pub mod source;
 pub mod stage;
 pub mod synthetic;

@@ -20,7 +20,8 @@ use crate::log::staged::Staged;
 use crate::log::{Class, TopicPartition};
 
 type Label = [(&'static str, &'static str); 1];
-type Topic = [(&'static str, String); 1];
+/// A label with a value of its own: a topic's name, a partition.
+type Named = [(&'static str, String); 1];
 type Partition = [(&'static str, String); 2];
 type Seconds = Family<Label, Histogram, fn() -> Histogram>;
 
@@ -81,7 +82,7 @@ struct Figures {
     ready: AtomicBool,
     views: OnceLock<Vec<String>>,
     records_in: Family<Label, Counter>,
-    records_out: Family<Topic, Counter>,
+    records_out: Family<Named, Counter>,
     dead_letters: Family<Label, Counter>,
     undeclared: Family<Label, Counter>,
     errors: Family<Label, Counter>,
@@ -91,6 +92,11 @@ struct Figures {
     duplicates: Counter,
     users: Gauge,
     lag: Family<Partition, Gauge>,
+    log_start: Family<Partition, Gauge>,
+    snapshots: Counter,
+    snapshot_failures: Counter,
+    snapshot_offset: Family<Named, Gauge>,
+    snapshot_bytes: Family<Named, Gauge>,
     batch_rows: Family<Label, Histogram, fn() -> Histogram>,
     commit: Seconds,
     event_to_commit: Seconds,
@@ -129,6 +135,11 @@ impl Metrics {
             duplicates: Counter::default(),
             users: Gauge::default(),
             lag: Family::default(),
+            log_start: Family::default(),
+            snapshots: Counter::default(),
+            snapshot_failures: Counter::default(),
+            snapshot_offset: Family::default(),
+            snapshot_bytes: Family::default(),
             batch_rows: Family::new_with_constructor(rows),
             commit: Family::new_with_constructor(seconds),
             event_to_commit: Family::new_with_constructor(seconds),
@@ -187,9 +198,17 @@ impl Metrics {
         self.0.lag.get_or_create(&label).set(records);
     }
 
-    /// A partition that is no longer this process's has no lag here.
-    pub fn forget_lag(&self, topic: &str, partition: i32) {
-        self.0.lag.remove(&[("topic", topic.to_string()), ("partition", partition.to_string())]);
+    /// The first offset kept of a partition.
+    pub fn log_start(&self, topic: &str, partition: i32, offset: i64) {
+        let label = [("topic", topic.to_string()), ("partition", partition.to_string())];
+        self.0.log_start.get_or_create(&label).set(offset);
+    }
+
+    /// A partition that is no longer this process's has no figures here.
+    pub fn forget_partition(&self, topic: &str, partition: i32) {
+        let label = [("topic", topic.to_string()), ("partition", partition.to_string())];
+        self.0.lag.remove(&label);
+        self.0.log_start.remove(&label);
     }
 
     /// Counts an error of the log.
@@ -240,6 +259,13 @@ impl Figures {
         registry.register("duplicates", "Rows dropped for their event id", self.duplicates.clone());
         registry.register("users", "Users in memory", self.users.clone());
         registry.register("lag", "Records written and not yet read", self.lag.clone());
+        registry.register("log_start", "The first offset kept of a partition", self.log_start.clone());
+        registry.register("snapshots", "Snapshots written", self.snapshots.clone());
+        registry.register("snapshot_failures", "Snapshots that have to be written again", self.snapshot_failures.clone());
+        let help = "The offset of by-user up to which a partition's newest snapshot goes";
+        registry.register("snapshot_offset", help, self.snapshot_offset.clone());
+        let help = "Size of all parts of a partition's newest snapshot";
+        registry.register_with_unit("snapshot", help, Unit::Bytes, self.snapshot_bytes.clone());
         registry.register("batch_rows", "Rows of a batch", self.batch_rows.clone());
         let (help, commit) = ("Time to commit a transaction", self.commit.clone());
         registry.register_with_unit("commit", help, Unit::Seconds, commit);
@@ -339,9 +365,35 @@ impl Stage {
         self.0.all.lag(&at.topic, at.partition, records);
     }
 
-    /// Partitions that are no longer this worker's have no lag here.
-    pub fn forget_lag(&self, partitions: &[TopicPartition]) {
-        partitions.iter().for_each(|at| self.0.all.forget_lag(&at.topic, at.partition));
+    /// The first offset kept of a partition.
+    pub fn log_start(&self, at: &TopicPartition, offset: i64) {
+        self.0.all.log_start(&at.topic, at.partition, offset);
+    }
+
+    /// Partitions that are no longer this worker's have no figures here.
+    pub fn forget_partitions(&self, partitions: &[TopicPartition]) {
+        partitions.iter().for_each(|at| self.0.all.forget_partition(&at.topic, at.partition));
+    }
+
+    /// A partition's snapshot up to `offset` is written; its parts have so many bytes.
+    pub fn snapshot(&self, partition: i32, offset: i64, bytes: u64) {
+        let figures = &self.0.all.0;
+        figures.snapshots.inc();
+        let label = [("partition", partition.to_string())];
+        figures.snapshot_offset.get_or_create(&label).set(offset);
+        figures.snapshot_bytes.get_or_create(&label).set(bytes as i64);
+    }
+
+    /// A task that is another's has no snapshots here.
+    pub fn forget_snapshot(&self, partition: i32) {
+        let label = [("partition", partition.to_string())];
+        self.0.all.0.snapshot_offset.remove(&label);
+        self.0.all.0.snapshot_bytes.remove(&label);
+    }
+
+    /// A snapshot was not written; it will be tried again.
+    pub fn snapshot_failed(&self) {
+        self.0.all.0.snapshot_failures.inc();
     }
 }
 

@@ -17,10 +17,34 @@ use crate::log::transaction::Transactor;
 use crate::log::{Broker, Log, LogError};
 use crate::metrics::Metrics;
 use crate::route::{Router, RouterConfig};
+use crate::snapshot::archive::Archive;
+use crate::snapshot::desk::Desk;
+use crate::snapshot::scheduler::Scheduler;
 use crate::stage::{Pace, Stage, StageError, Worker};
 
-/// How long one micro-batch may take to be committed, all attempts together, before the worker gives up.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long workers wait for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// One micro-batch may take so long to be committed, all attempts together, before the worker gives up.
+    pub commit_max: Duration,
+    /// Pauses between attempts: the first, and the longest.
+    pub pauses: (Duration, Duration),
+    /// A poll waits so long when nothing is open.
+    pub idle_poll: Duration,
+    /// Whether a worker waits for its snapshots to be written, so that every step has its place.
+    pub for_snapshots: bool,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            commit_max: Duration::from_secs(300),
+            pauses: (Duration::from_millis(1), Duration::from_millis(200)),
+            idle_poll: Duration::from_millis(50),
+            for_snapshots: false,
+        }
+    }
+}
 
 /// What all workers of a process share.
 #[derive(Clone)]
@@ -37,6 +61,10 @@ pub struct Shared {
     pub rooms: Option<Rooms>,
     /// The figures.
     pub metrics: Metrics,
+    /// Where snapshots go.
+    pub archive: Option<Arc<Archive>>,
+    /// How long workers wait.
+    pub patience: Patience,
     /// How many tasks have committed the end of time.
     pub ended: Arc<AtomicUsize>,
 }
@@ -169,15 +197,24 @@ fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
 }
 
 /// A packed record holds thousands of rows, an input record one event.
-fn pace(config: &Config, role: Role) -> Pace {
+fn pace(shared: &Shared, role: Role) -> Pace {
     let records = match role {
         Role::Router => 4096,
         Role::Engine => 16,
     };
-    Pace::new(Duration::from_millis(config.engine.commit_interval_ms), records)
+    let interval = Duration::from_millis(shared.config.engine.commit_interval_ms);
+    Pace::new(interval, records, shared.patience.idle_poll)
 }
 
-fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Router>), RoleError> {
+fn transactor(shared: &Shared) -> Transactor {
+    Transactor::new(shared.patience.commit_max, shared.patience.pauses)
+}
+
+/// A worker of the router, and its name.
+///
+/// # Errors
+/// Where its log does not open.
+pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Router>), RoleError> {
     let Shared { config, topics, .. } = shared;
     let events = topics.input("events");
     let partitions = broker.partitions(&events)?.unwrap_or(0);
@@ -197,13 +234,16 @@ fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
         bytes_max: config.events.max_bytes,
     };
     let staged = staged(shared, broker)?;
-    let transactor = Transactor::new(PATIENCE);
-    let worker =
-        Worker::new(Router::new(stage, meter.clone()), log, staged, transactor, pace(config, Role::Router), meter);
+    let router = Router::new(stage, meter.clone());
+    let worker = Worker::new(router, log, staged, transactor(shared), pace(shared, Role::Router), meter);
     Ok((member, worker))
 }
 
-fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Engine>), RoleError> {
+/// A worker of the engine, and its name.
+///
+/// # Errors
+/// Where its log or its device does not open.
+pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Engine>), RoleError> {
     let Shared { config, topics, .. } = shared;
     let member = member(config, Role::Engine, worker);
     let log = broker.open(&group(config, Role::Engine), &member, &[topics.by_user()])?;
@@ -221,10 +261,18 @@ fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String
         item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
     };
     let fold = Fold::new(Arc::clone(&shared.views), fold);
-    let stage = Engine::new(fold, encoders(shared)?, meter.clone(), Arc::clone(&shared.ended));
+    let interval = Duration::from_millis(config.state.snapshot_interval_ms);
+    let snapshots = shared.archive.as_ref().map(|archive| {
+        let desk = match shared.patience.for_snapshots {
+            true => Desk::Inline { archive: Arc::clone(archive), done: None },
+            false => Desk::thread(Arc::clone(archive)),
+        };
+        Scheduler::new(Arc::clone(archive), interval, desk, meter.clone())
+    });
+    let stage = Engine::new(fold, encoders(shared)?, snapshots, meter.clone(), Arc::clone(&shared.ended));
     let staged = staged(shared, broker)?;
-    let transactor = Transactor::new(PATIENCE);
-    Ok((member, Worker::new(stage, log, staged, transactor, pace(config, Role::Engine), meter)))
+    let pace = pace(shared, Role::Engine);
+    Ok((member, Worker::new(stage, log, staged, transactor(shared), pace, meter)))
 }
 
 fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {

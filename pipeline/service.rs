@@ -16,7 +16,11 @@ use crate::encode::follow::{FollowError, Follower};
 use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
 use crate::model::{self, Model, ModelError, Tensor};
-use crate::roles::{self, RoleError, Rooms, Shared, Workers};
+use crate::roles::{self, Patience, RoleError, Rooms, Shared, Workers};
+use crate::snapshot::archive::Archive;
+use crate::snapshot::bucket::Bucket;
+use crate::snapshot::manifest::{FORMAT, Owner};
+use crate::snapshot::objects::StoreError;
 
 /// Why the service does not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,9 @@ pub enum ServiceError {
     /// The model that is published does not fit the settings.
     #[error("{0}")]
     Misfit(String),
+    /// The folder of snapshots cannot be opened.
+    #[error("state.snapshots: {0}")]
+    Snapshots(#[from] StoreError),
     /// Items cannot be read.
     #[error("topic items: {0}")]
     Items(#[from] FollowError),
@@ -104,6 +111,8 @@ pub fn prepare(
         topics,
         rooms,
         metrics,
+        archive: None,
+        patience: Patience::default(),
         ended: Arc::new(AtomicUsize::new(0)),
     })
 }
@@ -187,23 +196,36 @@ pub fn check_topics(config: &Config, topics: &Topics, broker: &dyn Broker) -> Re
     Ok(())
 }
 
-/// Runs the service over `broker` until `stop` is set or a worker has to stop.
+/// The folder of snapshots that the settings name.
+///
+/// # Errors
+/// Where it cannot be opened, or the topic's id cannot be had.
+pub fn archive(shared: &Shared, cluster: &Arc<dyn Broker>) -> Result<Option<Archive>, ServiceError> {
+    let Some(url) = &shared.config.state.snapshots else { return Ok(None) };
+    let topic = shared.topics.by_user();
+    let missing = || ServiceError::Topic(format!("topic {topic} does not exist"));
+    let topic_id = cluster.describe(&topic, &[])?.ok_or_else(missing)?.id;
+    let app = shared.config.app.clone();
+    let owner = Owner { format: FORMAT.into(), app, topic, topic_id, partitions: shared.by_user_partitions };
+    Ok(Some(Archive::new(Arc::new(Bucket::open(url)?), owner, Arc::clone(cluster))))
+}
+
+/// Runs the service over `cluster` until `stop` is set or a worker has to stop.
 ///
 /// # Errors
 /// Where it cannot start, or a worker had to stop.
 pub fn serve(
     config: Config,
-    broker: &dyn Broker,
+    cluster: &Arc<dyn Broker>,
     metrics: Metrics,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), ServiceError> {
-    if config.state.snapshots.is_some() {
-        tracing::warn!("state.snapshots is set, but snapshots are not written yet: recovery replays by-user");
-    }
+    let broker = cluster.as_ref();
     let views = views(&config)?;
     check_topics(&config, &topics(&config, &views), broker)?;
     let partitions = config.partitions_kafka();
-    let shared = prepare(config, views, partitions, broker, metrics)?;
+    let mut shared = prepare(config, views, partitions, broker, metrics)?;
+    shared.archive = archive(&shared, cluster)?.map(Arc::new);
     let follower = read_items(&shared, broker, stop)?;
     let ending = Arc::new(AtomicBool::new(false));
     let following = follower.map(|follower| follower.follow(Arc::clone(&ending)));

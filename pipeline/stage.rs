@@ -10,6 +10,7 @@ use crate::log::staged::Staged;
 use crate::log::transaction::{TaskOffset, Transactor};
 use crate::log::{Change, Class, Incoming, Log, LogError, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
+use crate::snapshot::SnapshotError;
 
 /// Why a stage stops its worker.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +21,26 @@ pub enum StageError {
     /// An operator failed in a way that no record is to blame for.
     #[error("folding: {0}")]
     Fold(#[from] operators::FoldError),
+    /// A snapshot cannot be read.
+    #[error("restoring state: {0}")]
+    Snapshot(#[from] SnapshotError),
     /// A device failed.
     #[error("encoding: {0}")]
     Device(#[from] shaders::Error),
     /// The log and the state do not belong together.
     #[error("{0}")]
     Recovery(String),
+}
+
+impl StageError {
+    /// Whether the same may succeed a little later.
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::Log(error) => error.class == Class::Retriable,
+            Self::Snapshot(error) => matches!(error, SnapshotError::Store(_)),
+            _ => false,
+        }
+    }
 }
 
 /// One role's work between polls: a function from records to staged records, written against the log trait only.
@@ -48,6 +63,8 @@ pub trait Stage {
     fn bytes_to_come(&self) -> usize;
     /// The transaction is committed.
     fn committed(&mut self);
+    /// The worker ends, in bounded time: what is to be kept of its state is put away. Everything is committed.
+    fn stop(&mut self) {}
     /// The next record to read in each partition.
     fn positions(&self) -> Vec<(TopicPartition, i64)>;
 }
@@ -63,18 +80,17 @@ pub struct Pace {
     pub bytes_max: usize,
     /// How many records a poll gives at most.
     pub poll_records_max: usize,
+    /// How long a poll waits when nothing is open: how soon a stop or a tick is seen.
+    pub idle_poll: Duration,
 }
 
 impl Pace {
     /// The pace of `engine.commit_interval_ms`; a poll gives at most `poll_records_max` records, few enough to look at the
     /// clock between polls.
-    pub fn new(commit_interval: Duration, poll_records_max: usize) -> Self {
-        Self { commit_interval, drained_after: commit_interval / 10, bytes_max: 32 << 20, poll_records_max }
+    pub fn new(commit_interval: Duration, poll_records_max: usize, idle_poll: Duration) -> Self {
+        Self { commit_interval, drained_after: commit_interval / 10, bytes_max: 32 << 20, poll_records_max, idle_poll }
     }
 }
-
-/// How long a poll waits when nothing is open: how soon a stop or a tick is seen.
-const IDLE_POLL: Duration = Duration::from_millis(50);
 
 /// One worker: a stage, its log, and what is staged between commits.
 pub struct Worker<S> {
@@ -124,7 +140,16 @@ impl<S: Stage> Worker<S> {
         while !stop.load(Ordering::Relaxed) {
             self.step(start.elapsed(), &|| start.elapsed())?;
         }
+        self.finish()
+    }
+
+    /// Commits what is open, and puts away what is to be kept.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn finish(mut self) -> Result<(S, Box<dyn Log>), StageError> {
         self.commit()?;
+        self.stage.stop();
         Ok((self.stage, self.log))
     }
 
@@ -134,7 +159,7 @@ impl<S: Stage> Worker<S> {
     /// As [`Worker::run`].
     pub fn step(&mut self, now: Duration, clock: &dyn Fn() -> Duration) -> Result<(), StageError> {
         let wait = match self.open_since {
-            None => IDLE_POLL,
+            None => self.pace.idle_poll,
             Some(since) => {
                 let drained = (since + self.pace.drained_after).saturating_sub(now);
                 drained.min((since + self.pace.commit_interval).saturating_sub(now))
@@ -180,7 +205,7 @@ impl<S: Stage> Worker<S> {
             match change {
                 Change::Assigned(partitions) => self.assign(partitions)?,
                 Change::Revoked(partitions) => {
-                    self.meter.forget_lag(partitions);
+                    self.meter.forget_partitions(partitions);
                     if self.stage.revoke(self.log.as_mut(), partitions)? {
                         self.staged.clear();
                     } else {
@@ -199,10 +224,10 @@ impl<S: Stage> Worker<S> {
         let started = Instant::now();
         loop {
             match self.stage.assign(self.log.as_mut(), partitions) {
-                Err(StageError::Log(error)) if error.class == Class::Retriable && started.elapsed() < ASSIGN_LIMIT => {
-                    self.meter.error(error.class);
+                Err(error) if error.is_retriable() && started.elapsed() < ASSIGN_LIMIT => {
+                    self.meter.error(Class::Retriable);
                     tracing::warn!("beginning partitions again: {error}");
-                    std::thread::sleep(IDLE_POLL);
+                    std::thread::sleep(self.pace.idle_poll);
                 }
                 done => return done,
             }
@@ -215,8 +240,9 @@ impl<S: Stage> Worker<S> {
         }
         self.lag_at = now;
         for (at, next) in self.stage.positions() {
-            if let Some(end) = self.log.end(&at) {
+            if let Some((start, end)) = self.log.ends(&at) {
                 self.meter.lag(&at, (end - next).max(0));
+                self.meter.log_start(&at, start);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The service as its users meet it: one binary.
 
+/// What must not grow.
+mod bounded;
 /// A real Apache Kafka, started once for all tests.
 mod broker;
 /// The binary as scripts call it.
@@ -10,11 +12,19 @@ mod compose;
 mod config;
 /// The log that is Apache Kafka.
 mod log_kafka;
+/// One process, stepped by hand.
+mod one;
 /// The whole path over the embedded log.
 mod path;
+/// State that cannot be had.
+mod recovery;
 /// The whole service on a real Kafka.
 mod service_kafka;
+/// Seeded worlds in which everything fails.
+mod simulation;
 /// Inputs of every kind.
 mod source;
 /// Seeded input streams.
 mod streams;
+/// Silent sources, and what does not belong on a topic.
+mod watermarks;

@@ -1,12 +1,13 @@
 //! The whole service on a real Kafka: what comes out is what a run over files gives, also when a process is killed.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pipeline::log::kafka::KafkaFeed;
-use pipeline::log::{Broker, Reader};
+use pipeline::log::{Broker, Reader, TopicPartition};
 use serde_json::Value;
 
 use crate::broker::{brokers, kafka, unique};
@@ -23,6 +24,24 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Service {
+    #[expect(unsafe_code, reason = "the standard library sends no signals but SIGKILL")]
+    fn signal(&self, signal: i32) {
+        // SAFETY: it is a child of this process that nobody has waited for.
+        let sent = unsafe { libc::kill(self.0.id() as i32, signal) };
+        assert_eq!(sent, 0);
+    }
+
+    /// SIGTERM: it ends by itself, soon, with status 0.
+    fn stop(mut self) {
+        let started = Instant::now();
+        self.signal(libc::SIGTERM);
+        let status = self.0.wait().unwrap();
+        assert_eq!(status.code(), Some(0));
+        assert!(started.elapsed() < Duration::from_secs(8), "it took {:?}", started.elapsed());
     }
 }
 
@@ -54,6 +73,7 @@ impl World {
             ("device", "cpu"),
             ("kafka.properties.session.timeout.ms", "6000"),
             ("state.snapshots", &self.snapshots),
+            ("state.snapshot_interval_ms", "400"),
         ];
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
@@ -63,6 +83,24 @@ impl World {
 
     fn serve(&self, instance: &str) -> Service {
         Service(self.command(&["serve"], instance).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Until the log is trimmed somewhere: then there are three snapshots of a partition.
+    fn wait_for_snapshots(&self) {
+        let broker = kafka(&[]);
+        let mut log = broker.open(&format!("{}.look", self.app), "look", &[self.by_user()]).unwrap();
+        let by_user = |partition| TopicPartition { topic: self.by_user().into(), partition };
+        let started = Instant::now();
+        while (0..4).all(|partition| log.watermarks(&by_user(partition)).unwrap().0 == 0) {
+            assert!(started.elapsed() < LIMIT, "no log is trimmed");
+            let end = br#"{"user_id":"the-end","type":"end","time":1}"#.to_vec();
+            send(self, &[end]);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn by_user(&self) -> String {
+        format!("{}.by-user", self.app)
     }
 
     fn topic(&self, name: &str) -> String {
@@ -128,12 +166,19 @@ fn read(world: &World, expected: &Seen) -> Seen {
     seen
 }
 
-fn prove(kill: bool) {
+/// What happens to one of two processes in the middle.
+#[derive(PartialEq)]
+enum Restart {
+    None,
+    Kill,
+    Stop,
+}
+
+fn prove(how: Restart) {
     let dir = tempfile::tempdir().unwrap();
     let sql = dir.path().join("views.sql");
     std::fs::write(&sql, VIEWS).unwrap();
-    let snapshots = format!("file://{}", dir.path().display());
-    let world = World { app: unique("service"), sql: path(&sql), snapshots };
+    let world = World { app: unique("service"), sql: path(&sql), snapshots: url(dir.path()) };
     assert!(world.command(&["topics", "create"], "t").stdout(Stdio::null()).status().unwrap().success());
     assert!(world.command(&["topics", "check"], "t").stdout(Stdio::null()).status().unwrap().success());
 
@@ -153,9 +198,13 @@ fn prove(kill: bool) {
     let mut services = vec![world.serve("a"), world.serve("b")];
     let (first, second) = lines.split_at(2000);
     send(&world, first);
-    if kill {
-        std::thread::sleep(Duration::from_secs(6));
-        services.remove(0);
+    if how != Restart::None {
+        world.wait_for_snapshots();
+        let service = services.remove(0);
+        match how {
+            Restart::Kill => drop(service),
+            _ => service.stop(),
+        }
         send(&world, second);
         services.push(world.serve("a"));
     } else {
@@ -170,16 +219,41 @@ fn prove(kill: bool) {
     assert_eq!(seen.records.len(), expected.records.len());
 }
 
+fn url(path: &Path) -> String {
+    format!("file://{}/snapshots", path.display())
+}
+
 fn path(path: &Path) -> String {
     path.to_str().unwrap().into()
 }
 
 #[test]
 fn what_comes_out_of_kafka_is_what_a_run_gives() {
-    prove(false);
+    prove(Restart::None);
 }
 
 #[test]
 fn a_killed_process_loses_nothing_and_repeats_nothing() {
-    prove(true);
+    prove(Restart::Kill);
+}
+
+#[test]
+fn a_process_that_is_stopped_ends_well_and_goes_on_from_its_snapshots() {
+    prove(Restart::Stop);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let sql = dir.path().join("views.sql");
+    std::fs::write(&sql, VIEWS).unwrap();
+    let world = World { app: unique("signal"), sql: path(&sql), snapshots: url(dir.path()) };
+    assert!(world.command(&["topics", "create"], "t").stdout(Stdio::null()).status().unwrap().success());
+    let mut service = Service(world.command(&["serve"], "a").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(service.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("running")));
+    service.signal(libc::SIGTERM);
+    assert!(lines.any(|line| line.contains("a second signal ends at once")));
+    service.signal(libc::SIGINT);
+    assert_eq!(service.0.wait().unwrap().code(), Some(130));
 }

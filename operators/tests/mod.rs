@@ -6,6 +6,7 @@ mod errors;
 mod golden;
 mod reference;
 mod refused;
+mod snapshot;
 mod speed;
 mod stream;
 mod streams;

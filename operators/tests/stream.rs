@@ -128,6 +128,11 @@ pub(super) struct Cuts {
 
 /// Runs a stream to its end, where all windows are closed.
 pub(super) fn run(fold: &mut Fold, rows: &[Row], cuts: &Cuts) -> Vec<Sent> {
+    run_with(fold, rows, cuts, &mut |_| {})
+}
+
+/// The same; `between` is called after each transaction but the last.
+pub(super) fn run_with(fold: &mut Fold, rows: &[Row], cuts: &Cuts, between: &mut dyn FnMut(&mut Fold)) -> Vec<Sent> {
     let mut out = Out::default();
     let topic: Arc<str> = "events".into();
     let mut waiting: Vec<Row> = Vec::new();
@@ -153,6 +158,7 @@ pub(super) fn run(fold: &mut Fold, rows: &[Row], cuts: &Cuts) -> Vec<Sent> {
             1 => {
                 fold.end_transaction(&mut out).unwrap();
                 fold.release();
+                between(fold);
             }
             2 => fold.push(row.task, &topic, &batch(&[]), row.watermark, &mut out).unwrap(),
             _ => {}

@@ -13,9 +13,9 @@ use super::{
 use crate::{EmitMode, Views};
 
 /// One step of the generator: user, kind, seconds since the last, delay, and what else the row has.
-type Step = ((u8, u8, u16, u16), (Option<i8>, u8, u8, u8), (u8, u16, bool));
+pub(super) type Step = ((u8, u8, u16, u16), (Option<i8>, u8, u8, u8), (u8, u16, bool));
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let what =
         (0..5u8, 0..3u8, prop_oneof![9 => 0..90u16, 1 => 90..1500u16], prop_oneof![3 => Just(0), 1 => 0..900u16]);
     let rest = (proptest::option::of(-8..8i8), 0..5u8, 0..6u8, 0..4u8);
@@ -23,7 +23,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The rows of steps: disorder, ties, duplicates, stamps and minimums that lag at random.
-fn rows(steps: &[Step]) -> Vec<Row> {
+pub(super) fn rows(steps: &[Step]) -> Vec<Row> {
     const KINDS: [&str; 3] = ["click", "view", "buy"];
     const CATEGORIES: [Option<&str>; 4] =
         [None, Some("food"), Some("a category longer than a view"), Some("café \"x\"")];
@@ -58,7 +58,7 @@ fn rows(steps: &[Step]) -> Vec<Row> {
     rows
 }
 
-fn cuts() -> impl Strategy<Value = Cuts> {
+pub(super) fn cuts() -> impl Strategy<Value = Cuts> {
     (proptest::collection::vec(any::<u8>(), 1..20), prop_oneof![Just(1), Just(7), Just(100_000)])
         .prop_map(|(steps, batch_rows)| Cuts { steps, batch_rows })
 }
@@ -183,7 +183,7 @@ fn check_late(sent: &[Sent], expected: &Expected, names: &[String]) -> Result<()
     Ok(())
 }
 
-const HISTORY: usize = 12;
+pub(super) const HISTORY: usize = 12;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]

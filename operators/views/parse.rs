@@ -12,12 +12,14 @@ use datafusion::{
     sql::sqlparser::ast::Statement as SqlStatement,
 };
 use schemas::event::EventColumns;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{ViewError, udf::window_functions};
 
 /// A view's plan, taken apart: `SELECT projection FROM events WHERE filter GROUP BY … HAVING having`.
 pub(super) struct Parts {
     pub(super) name: String,
+    pub(super) sql_hash: u64,
     pub(super) projection: Vec<Expr>,
     pub(super) having: Option<Expr>,
     pub(super) aggregate: Aggregate,
@@ -56,6 +58,7 @@ fn parts(state: &SessionState, statement: Statement) -> Result<Parts, ViewError>
         },
         _ => return Err(ViewError::NotAView(statement.to_string())),
     };
+    let sql_hash = xxh3_64(statement.to_string().as_bytes());
     let refuse = |reason: String| ViewError::Refused { view: name.clone(), reason };
     let plan = futures::executor::block_on(state.statement_to_plan(statement))
         .map_err(|error| refuse(error.strip_backtrace()))?;
@@ -70,14 +73,14 @@ fn parts(state: &SessionState, statement: Statement) -> Result<Parts, ViewError>
         .analyzer()
         .execute_and_check(Arc::unwrap_or_clone(view.input), state.config_options(), |_, _| {})
         .map_err(|error| refuse(error.strip_backtrace()))?;
-    take_apart(&name, plan).map_err(refuse)
+    take_apart(&name, sql_hash, plan).map_err(refuse)
 }
 
 /// The parts of a plan.
 ///
 /// # Errors
 /// The first thing that views do not have.
-fn take_apart(name: &str, plan: LogicalPlan) -> Result<Parts, String> {
+fn take_apart(name: &str, sql_hash: u64, plan: LogicalPlan) -> Result<Parts, String> {
     let LogicalPlan::Projection(projection) = plan else { return Err(unwanted(&plan)) };
     let (having, below) = match Arc::unwrap_or_clone(projection.input) {
         LogicalPlan::Filter(filter) => (Some(filter.predicate), Arc::unwrap_or_clone(filter.input)),
@@ -104,7 +107,7 @@ fn take_apart(name: &str, plan: LogicalPlan) -> Result<Parts, String> {
         return Err(unwanted(table));
     }
     let table = below.clone();
-    Ok(Parts { name: name.into(), projection: projection.expr, having, aggregate, filter, table })
+    Ok(Parts { name: name.into(), sql_hash, projection: projection.expr, having, aggregate, filter, table })
 }
 
 fn unwanted(plan: &LogicalPlan) -> String {

@@ -48,6 +48,8 @@ pub(crate) enum GroupColumn {
 pub(crate) struct View {
     pub(crate) index: u16,
     pub(crate) name: String,
+    /// Of its normalized text: with another one its state is of no use.
+    pub(crate) sql_hash: u64,
     pub(crate) window: Window,
     /// Its bit in the rows' marks, where it is computed from the history.
     pub(crate) bit: usize,
@@ -103,6 +105,7 @@ impl View {
         let mut view = Self {
             index: index as u16,
             name: parts.name,
+            sql_hash: parts.sql_hash,
             window: groups.window,
             bit,
             columns: Vec::new(),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Failure, Settings, broker, topics};
 use crate::config::{Config, Emit, ItemVectors};
 use crate::decode::decode_event;
+use crate::log::Broker;
 use crate::log::kafka::KafkaFeed;
 use crate::metrics::{Metrics, Work};
 use crate::run::generated::Generated;
@@ -130,9 +131,10 @@ impl Bench {
     fn kafka(&self, name: &'static str, mut config: Config, stop: &Arc<AtomicBool>) -> Result<Figures, Failure> {
         config.app = format!("bench-{}", std::process::id());
         config.topics.prefix = format!("{}.", config.app);
-        let broker = broker(&config);
-        topics::make(&config, &broker)?;
+        let broker = Arc::new(broker(&config));
+        topics::make(&config, broker.as_ref())?;
         let mut feed = KafkaFeed::open(&broker)?;
+        let broker: Arc<dyn Broker> = broker;
         let (mut world, mut line) = (Synthetic::new(world()), Vec::new());
         let events = format!("{}events", config.topics.prefix);
         for event in 0..self.events {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 
 use super::{Failure, Settings, broker};
+use crate::log::Broker;
 use crate::metrics::Metrics;
 use crate::{http, service};
 
@@ -25,7 +26,7 @@ impl Serve {
         let config = self.settings.load()?;
         let metrics = Metrics::new();
         let _page = http::start(&config, metrics.clone())?;
-        let broker = broker(&config);
+        let broker: Arc<dyn Broker> = Arc::new(broker(&config));
         Ok(service::serve(config, &broker, metrics, stop)?)
     }
 }

@@ -17,8 +17,10 @@ pub mod record;
 pub mod sdim;
 pub mod tables;
 
+use std::collections::BTreeMap;
+
 use operators::Fold;
-use schemas::output::Emit;
+use schemas::output::{Emit, Room};
 
 pub use items::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
@@ -56,6 +58,18 @@ impl Encoders {
     /// Bytes that publishing `users` encodings will take, about.
     pub fn bytes(&self, users: usize) -> usize {
         self.sdim.as_ref().map_or(0, |sdim| sdim.record_bytes() * users)
+    }
+
+    /// A task begins with the users that `fold` has of it, at `watermark`.
+    pub fn restored(&mut self, fold: &Fold, task: i32, watermark: i64) {
+        if let Some(sdim) = &mut self.sdim {
+            sdim.restored(fold, task, watermark);
+        }
+    }
+
+    /// Versions of the models in force.
+    pub fn versions(&self) -> BTreeMap<String, u64> {
+        self.sdim.iter().map(|_| (Room::Sdim.name().to_owned(), u64::from(record::MODEL_VERSION))).collect()
     }
 
     /// Another worker has the users of a task now. What is cached of others goes too: it is rebuilt on demand.

@@ -108,9 +108,12 @@ impl SdimRoom {
             let waited = self.due.take(task, watermark);
             let waited = waited.into_iter().filter(|_| !muted);
             for user in waited {
-                match places.get(&user) {
-                    Some(&place) => users[place].1 = true,
-                    None => users.extend(fold.user(user).map(|touched| (touched, true))),
+                // One may have waited twice: since he was restored, and since he was touched.
+                if let Some(&place) = places.get(&user) {
+                    users[place].1 = true;
+                } else if let Some(untouched) = fold.user(user) {
+                    places.insert(user, users.len());
+                    users.push((untouched, true));
                 }
             }
         }
@@ -195,6 +198,17 @@ impl SdimRoom {
                 headers: &[],
             };
             out.emit(touched.task, record);
+        }
+    }
+
+    /// As [`super::Encoders::restored`]: who may still have waited to be published waits again.
+    pub fn restored(&mut self, fold: &Fold, task: i32, watermark: i64) {
+        let interval_ms = self.config.min_interval_ms;
+        if interval_ms == 0 {
+            return;
+        }
+        for user in fold.users(task).filter(|user| user.time.saturating_add(interval_ms) > watermark) {
+            self.due.defer(task, user.user, user.time);
         }
     }
 

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use schemas::packed::{Control, Progress};
+use serde::{Deserialize, Serialize};
 
 /// The watermarks of all source partitions that routers have named, and their minimum, which never falls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Minimum {
-    sources: BTreeMap<(String, i32), Source>,
+    /// By topic and partition.
+    sources: BTreeMap<String, BTreeMap<i32, Source>>,
     in_force: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     watermark: i64,
     idle: bool,
@@ -34,9 +36,12 @@ impl Minimum {
     /// A partition that was never named before enters at the minimum in force, which is −∞ at first.
     pub fn apply(&mut self, controls: &[Control]) -> i64 {
         for control in controls {
-            let key = (control.topic.clone(), control.partition);
             let entered = Source { watermark: self.in_force, idle: false };
-            let source = self.sources.entry(key).or_insert(entered);
+            let topic = match self.sources.get_mut(&control.topic) {
+                Some(topic) => topic,
+                None => self.sources.entry(control.topic.clone()).or_default(),
+            };
+            let source = topic.entry(control.partition).or_insert(entered);
             match control.progress {
                 Progress::Named => {}
                 Progress::At(watermark) => {
@@ -46,7 +51,8 @@ impl Minimum {
                 Progress::Idle => source.idle = true,
             }
         }
-        let live = self.sources.values().filter(|source| !source.idle).map(|source| source.watermark).min();
+        let sources = self.sources.values().flat_map(BTreeMap::values);
+        let live = sources.filter(|source| !source.idle).map(|source| source.watermark).min();
         self.in_force = self.in_force.max(live.unwrap_or(i64::MIN));
         self.in_force
     }

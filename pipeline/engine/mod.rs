@@ -9,7 +9,7 @@ pub mod minimum;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use operators::{Counters, Fold};
 use schemas::output::Emit;
@@ -21,6 +21,9 @@ use crate::encode::{Encoders, Heard};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
+use crate::snapshot::archive::Snapshot;
+use crate::snapshot::restore::Restored;
+use crate::snapshot::scheduler::Scheduler;
 use crate::stage::{Stage, StageError};
 
 /// The engine of one worker: the state of all its by-user partitions.
@@ -29,6 +32,9 @@ pub struct Engine {
     encoders: Encoders,
     meter: Meter,
     tasks: BTreeMap<i32, Task>,
+    snapshots: Option<Scheduler>,
+    /// The worker's clock, as it was last told.
+    now: Duration,
     /// How many tasks of this process have committed the end of time.
     ended: Arc<AtomicUsize>,
 }
@@ -46,8 +52,14 @@ struct Task {
 
 impl Engine {
     /// An engine with no partitions yet.
-    pub fn new(fold: Fold, encoders: Encoders, meter: Meter, ended: Arc<AtomicUsize>) -> Self {
-        Self { fold, encoders, meter, tasks: BTreeMap::new(), ended }
+    pub fn new(
+        fold: Fold,
+        encoders: Encoders,
+        snapshots: Option<Scheduler>,
+        meter: Meter,
+        ended: Arc<AtomicUsize>,
+    ) -> Self {
+        Self { fold, encoders, meter, tasks: BTreeMap::new(), snapshots, now: Duration::ZERO, ended }
     }
 
     /// What has been folded so far.
@@ -114,22 +126,95 @@ impl Engine {
     }
 }
 
-/// Where a task reads from: the beginning, muted up to what was committed.
-fn position(at: &TopicPartition, committed: Option<i64>, low: i64, high: i64) -> Result<i64, StageError> {
+impl Engine {
+    /// Brings a task to the newest snapshot, or to the log's beginning.
+    fn begin(&mut self, at: &TopicPartition, committed: Option<i64>, low: i64, high: i64) -> Result<Task, StageError> {
+        let partition = at.partition;
+        self.fold.revoke(partition);
+        let archive = self.snapshots.as_ref().map(|snapshots| Arc::clone(snapshots.archive()));
+        check(at, committed, high)?;
+        let restored = match (&archive, committed) {
+            (Some(archive), Some(committed)) => archive.restore(&mut self.fold, partition, low, committed)?,
+            (Some(archive), None) => archive.offsets(partition)?.first().map_or(Ok(None), |offset| {
+                Err(unknown(at, &format!("there is a snapshot up to offset {offset}")))
+            })?,
+            (None, _) => None,
+        };
+        let is_restored = restored.is_some();
+        let none = Restored { offset: low, minimum: Minimum::default(), parts: Vec::new() };
+        let Restored { offset: next, minimum, parts } = restored.unwrap_or(none);
+        if !is_restored && low > 0 {
+            return Err(match committed {
+                Some(committed) => unreachable(at, committed, low),
+                None => unknown(at, &format!("the log begins at {low}")),
+            });
+        }
+        self.fold.assign(partition);
+        self.encoders.restored(&self.fold, partition, minimum.in_force());
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.begin(partition, if is_restored { next } else { 0 }, parts, self.now);
+        }
+        let committed = committed.unwrap_or(next);
+        let muted = committed > next;
+        self.fold.set_muted(partition, muted);
+        tracing::info!(partition, offset = next, committed, snapshot = is_restored, "state begins");
+        Ok(Task { at: at.clone(), next, committed, muted, minimum, ended: false })
+    }
+
+    /// Begins the snapshot that is due, where nothing is open; returns whether there was one.
+    fn snapshot(&mut self) -> bool {
+        let Some(snapshots) = &mut self.snapshots else { return false };
+        snapshots.follow(self.now);
+        if !self.fold.is_settled() || self.tasks.values().any(|task| task.next != task.committed) {
+            return false;
+        }
+        let tasks = self.tasks.iter().map(|(partition, task)| (*partition, task.next));
+        let Some(partition) = snapshots.next(self.now, tasks) else { return false };
+        let task = &self.tasks[&partition];
+        let snapshot = Snapshot {
+            at: task.at.clone(),
+            offset: task.next,
+            minimum: task.minimum.clone(),
+            views: self.fold.view_identities(),
+            models: self.encoders.versions(),
+            batches: self.fold.export(partition).batches,
+        };
+        snapshots.submit(self.now, snapshot);
+        true
+    }
+}
+
+/// A committed offset has to lie in the log.
+fn check(at: &TopicPartition, committed: Option<i64>, high: i64) -> Result<(), StageError> {
     let TopicPartition { topic, partition } = at;
     match committed {
-        None | Some(0) => Ok(low),
         Some(next) if next > high => Err(StageError::Recovery(format!(
             "{topic} [{partition}]: the group has committed offset {next}, but the log ends at {high}; it was made anew \
              or lost records: restore the topic, or start over under another `app`"
         ))),
-        Some(next) if low > 0 => Err(StageError::Recovery(format!(
-            "{topic} [{partition}]: the state up to offset {next} is to be rebuilt from the log's beginning, but the log \
-             begins at {low}: the topic must keep everything (retention.ms=-1; `wellspring topics check` shows it)"
-        ))),
-        Some(_) => Ok(low),
+        _ => Ok(()),
     }
 }
+
+fn unknown(at: &TopicPartition, found: &str) -> StageError {
+    let TopicPartition { topic, partition } = at;
+    StageError::Recovery(format!(
+        "{topic} [{partition}]: the group has committed no offset, but {found}, so there was one: set the group's offset \
+         to what was last committed (kafka-consumer-groups.sh --reset-offsets), or start over under another `app`"
+    ))
+}
+
+fn unreachable(at: &TopicPartition, committed: i64, low: i64) -> StageError {
+    let TopicPartition { topic, partition } = at;
+    StageError::Recovery(format!(
+        "{topic} [{partition}]: the state up to offset {committed} is to be rebuilt, but the log begins at {low}, and no \
+         snapshot from there on can be read in `state.snapshots`: restore that folder, or start over under another `app` \
+         (without snapshots the topic must keep everything: retention.ms=-1)"
+    ))
+}
+
+/// How long the last snapshots of a worker that ends may take.
+const STOP_MAX: Duration = Duration::from_secs(3);
 
 impl Stage for Engine {
     const WORK: Work = Work::Fold;
@@ -139,15 +224,9 @@ impl Stage for Engine {
         let mut positions = Vec::new();
         for (at, offset) in partitions.iter().zip(committed) {
             let (low, high) = log.watermarks(at)?;
-            let committed = offset.map(|offset| offset.next);
-            let next = position(at, committed, low, high)?;
-            let committed = committed.unwrap_or(next);
-            let muted = committed > next;
-            self.fold.assign(at.partition);
-            self.fold.set_muted(at.partition, muted);
-            let task = Task { at: at.clone(), next, committed, muted, minimum: Minimum::default(), ended: false };
+            let task = self.begin(at, offset.map(|offset| offset.next), low, high)?;
+            positions.push((at.clone(), task.next));
             self.tasks.insert(at.partition, task);
-            positions.push((at.clone(), next));
         }
         log.seek(&positions)?;
         log.resume(partitions)?;
@@ -159,6 +238,9 @@ impl Stage for Engine {
             if self.tasks.remove(&at.partition).is_some() {
                 self.encoders.forget(at.partition);
                 self.fold.revoke(at.partition);
+                if let Some(snapshots) = &mut self.snapshots {
+                    snapshots.forget(at.partition);
+                }
             }
         }
         Ok(false)
@@ -176,7 +258,9 @@ impl Stage for Engine {
 
     fn at_end(&mut self, _: &TopicPartition, _: bool) {}
 
-    fn tick(&mut self, _: Duration) -> bool {
+    fn tick(&mut self, now: Duration) -> bool {
+        self.now = now;
+        self.snapshot();
         false
     }
 
@@ -202,6 +286,22 @@ impl Stage for Engine {
             task.committed = task.committed.max(task.next);
             if task.minimum.in_force() == i64::MAX && !std::mem::replace(&mut task.ended, true) {
                 self.ended.fetch_add(1, Ordering::Release);
+            }
+        }
+        self.snapshot();
+    }
+
+    fn stop(&mut self) {
+        let until = Instant::now() + STOP_MAX;
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.hurry();
+        }
+        loop {
+            let begun = self.snapshot();
+            let Some(snapshots) = &mut self.snapshots else { return };
+            let left = until.saturating_duration_since(Instant::now());
+            if !snapshots.wait(self.now, left) || !begun {
+                return;
             }
         }
     }

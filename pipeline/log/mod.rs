@@ -138,8 +138,9 @@ pub trait Log: Send {
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>, LogError>;
     /// The first offset kept and the last stable offset (the next one that a read-committed reader may see).
     fn watermarks(&mut self, partition: &TopicPartition) -> Result<(i64, i64), LogError>;
-    /// The end of a partition as the reader last heard of it, without asking; none where it has heard nothing.
-    fn end(&self, partition: &TopicPartition) -> Option<i64>;
+    /// The first offset kept and the end of a partition as the reader last heard of them, without asking; none where it
+    /// has heard nothing.
+    fn ends(&self, partition: &TopicPartition) -> Option<(i64, i64)>;
     /// Opens a transaction.
     fn begin(&mut self) -> Result<(), LogError>;
     /// Sends in the open transaction; blocks while the send buffer is full.
@@ -176,6 +177,8 @@ pub struct TopicSpec {
 /// What [`Broker::describe`] knows of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
+    /// What tells it from another one of the same name, made before or after it.
+    pub id: String,
     /// How many partitions it has.
     pub partitions: i32,
     /// The values of the settings asked for.
@@ -194,4 +197,6 @@ pub trait Broker: Send + Sync {
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<String>, LogError>;
     /// The state of a topic with the values of `settings`; none where it does not exist.
     fn describe(&self, topic: &str, settings: &[String]) -> Result<Option<TopicState>, LogError>;
+    /// Drops the records of a partition that lie before `before`.
+    fn trim(&self, partition: &TopicPartition, before: i64) -> Result<(), LogError>;
 }

@@ -10,9 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Pauses between attempts grow from the first to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
-
 /// What one task commits: an input partition's offset; the task's staged records go with it. A task may have several
 /// (its records came from several partitions): then they are committed together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +57,10 @@ struct Batch<'a> {
 }
 
 impl Transactor {
-    /// A driver that gives up on a batch after `patience`.
-    pub fn new(patience: Duration) -> Self {
-        Self { patience, pauses: PAUSES, fencings: Fencings::default() }
+    /// A driver that gives up on a batch after `patience`, and pauses between attempts from the first of `pauses`, longer
+    /// each time, to the second.
+    pub fn new(patience: Duration, pauses: (Duration, Duration)) -> Self {
+        Self { patience, pauses, fencings: Fencings::default() }
     }
 
     /// Commits the records of the tasks of `offsets` with those offsets. An error means that this worker has to end.

@@ -51,10 +51,7 @@ impl Worker {
         Self {
             log: broker.open("g", "w", &["in".into()]).unwrap(),
             staged: Staged::new(&topics, &[], 12),
-            transactor: Transactor {
-                pauses: (Duration::ZERO, Duration::ZERO),
-                ..Transactor::new(Duration::from_secs(20))
-            },
+            transactor: Transactor::new(Duration::from_secs(20), (Duration::ZERO, Duration::ZERO)),
             positions: Vec::new(),
         }
     }

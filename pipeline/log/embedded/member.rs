@@ -294,9 +294,9 @@ impl Log for EmbeddedLog {
         })
     }
 
-    fn end(&self, at: &TopicPartition) -> Option<i64> {
+    fn ends(&self, at: &TopicPartition) -> Option<(i64, i64)> {
         let mut state = self.shared.lock();
-        state.partition(&at.topic, at.partition).ok().map(|(_, partition)| partition.stable())
+        state.partition(&at.topic, at.partition).ok().map(|(_, partition)| (partition.start(), partition.stable()))
     }
 
     fn begin(&mut self) -> Result<(), LogError> {

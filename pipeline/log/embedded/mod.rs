@@ -29,7 +29,7 @@ pub use faults::{Call, Fault, Faults};
 pub use member::EmbeddedLog;
 pub use reader::EmbeddedReader;
 
-use super::{Broker, Class, Log, LogError, Reader, TopicSpec, TopicState};
+use super::{Broker, Class, Log, LogError, Reader, TopicPartition, TopicSpec, TopicState};
 use partition::Partition;
 use state::{State, Topic};
 use std::collections::{BTreeMap, BTreeSet};
@@ -253,8 +253,16 @@ impl Broker for Embedded {
 
     fn describe(&self, topic: &str, settings: &[String]) -> Result<Option<TopicState>, LogError> {
         let state = self.shared.lock();
-        let Some(topic) = state.names.get(topic).map(|place| &state.topics[*place]) else { return Ok(None) };
+        let Some(&place) = state.names.get(topic) else { return Ok(None) };
+        let topic = &state.topics[place];
         let settings = topic.settings.iter().filter(|(key, _)| settings.contains(key)).cloned().collect();
-        Ok(Some(TopicState { partitions: topic.partitions.len() as i32, settings }))
+        Ok(Some(TopicState { id: format!("embedded-{place}"), partitions: topic.partitions.len() as i32, settings }))
+    }
+
+    fn trim(&self, at: &TopicPartition, before: i64) -> Result<(), LogError> {
+        let mut state = self.shared.lock();
+        state.partition(&at.topic, at.partition)?.1.trim(before);
+        self.shared.wake(&state);
+        Ok(())
     }
 }

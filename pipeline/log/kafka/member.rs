@@ -340,8 +340,8 @@ impl Log for KafkaLog {
         found.map_err(|error| errors::of_class(Class::Retriable, context(), &error))
     }
 
-    fn end(&self, at: &TopicPartition) -> Option<i64> {
-        cached_ends(self.consumer.client(), at).map(|(_, end)| end)
+    fn ends(&self, at: &TopicPartition) -> Option<(i64, i64)> {
+        cached_ends(self.consumer.client(), at)
     }
 
     fn begin(&mut self) -> Result<(), LogError> {

@@ -4,6 +4,7 @@
 //! - `settings`: librdkafka's properties, ours and the user's.
 //! - `member`: the [`Log`] of one worker. `producer`: its transactional producer. `reader`: a [`Reader`].
 //! - `feed`: a producer without transactions. `context`: what librdkafka tells from inside. `errors`: what to do then.
+//! - `identity`: what tells a topic from another one of the same name.
 //! - `closing`: a consumer that is dropped in bounded time. `ends`: where partitions begin and end, as far as the client knows.
 
 mod closing;
@@ -11,6 +12,7 @@ mod context;
 mod ends;
 mod errors;
 mod feed;
+mod identity;
 mod member;
 mod producer;
 mod reader;
@@ -119,7 +121,17 @@ impl Broker for KafkaBroker {
         let Some(found) = found.pop() else { return Ok(None) };
         let found = found.map_err(|code| errors::of_code(Class::Fatal, context(), code))?;
         let value = |name: &String| Some((name.clone(), found.get(name)?.value.clone()?));
-        Ok(Some(TopicState { partitions, settings: settings.iter().filter_map(value).collect() }))
+        let id = identity::topic_id(admin.inner(), topic)?;
+        Ok(Some(TopicState { id, partitions, settings: settings.iter().filter_map(value).collect() }))
+    }
+
+    fn trim(&self, at: &TopicPartition, before: i64) -> Result<(), LogError> {
+        let admin = self.admin()?;
+        let context = || format!("deleting records of partition {} of topic \"{}\"", at.partition, at.topic);
+        let list = list_of(std::iter::once((at, Some(before))))?;
+        let done = wait(admin.delete_records(&list, &options()))?.map_err(|error| errors::fatal(context(), &error))?;
+        let refused = done.find_partition(&at.topic, at.partition).and_then(|element| element.error().err());
+        refused.map_or(Ok(()), |error| Err(errors::fatal(context(), &error)))
     }
 }
 

@@ -1,0 +1,115 @@
+//! Seeded worlds: processes that crash at any call, lost answers, zombies, rebalances, a store that fails; what comes out
+//! is what comes out of a world where nothing happens.
+//!
+//!     WELLSPRING_SEED=12345 cargo test --release --test wellspring simulation::one      # one world again, with its log
+//!     WELLSPRING_WORLDS=100000 cargo test --release --test wellspring simulation::many  # the long mode
+//!
+//! # Layout
+//! - `world`: the processes, the log, the clock, and what happens to them. `weather`: calls that fail.
+//! - `shelf`: an object store in memory that fails. `outcome`: what came out.
+
+mod outcome;
+mod shelf;
+mod weather;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::world::{Plan, World};
+
+/// Worlds of `simulation::many`.
+const WORLDS: u64 = 2000;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Lives one world to its end and holds it against the one where nothing happens.
+fn live(seed: u64) -> Result<(), String> {
+    let plan = Plan::of(seed);
+    let want = World::new(&plan, None).live()?;
+    let got = World::new(&plan, Some(seed)).live()?;
+    got.compare(&want)
+}
+
+fn report(seed: u64, problem: &str) -> String {
+    format!(
+        "world {seed}: {problem}\nlive it again: WELLSPRING_SEED={seed} cargo test --release --test wellspring \
+         simulation::one -- --nocapture"
+    )
+}
+
+#[test]
+fn many() {
+    let first = number("WELLSPRING_SEED").unwrap_or(1);
+    let worlds = number("WELLSPRING_WORLDS").unwrap_or(WORLDS);
+    let next = AtomicU64::new(first);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let lives = || {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= first + worlds {
+                    return None;
+                }
+                let lived = std::panic::catch_unwind(|| live(seed)).unwrap_or_else(|_| Err("a panic, see above".into()));
+                if let Err(problem) = lived {
+                    next.store(u64::MAX / 2, Ordering::Relaxed);
+                    return Some(report(seed, &problem));
+                }
+            }
+        };
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(lives)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("a thread that catches panics")).collect()
+    });
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// One world, with the service's own log lines where `RUST_LOG` or a seed asks for them.
+#[test]
+fn one() {
+    let seed = number("WELLSPRING_SEED");
+    if seed.is_some() {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).without_time().try_init();
+    }
+    let seed = seed.unwrap_or(0);
+    live(seed).unwrap_or_else(|problem| panic!("{}", report(seed, &problem)));
+}
+
+/// The worlds are what they claim to be: things happen in them.
+#[test]
+fn things_happen() {
+    let mut all = world::Happened::default();
+    for seed in 1..=60 {
+        let mut world = World::new(&Plan::of(seed), Some(seed));
+        world.run().unwrap();
+        all.add(&world.happened);
+    }
+    let world::Happened { crashes, zombies, snapshots, restored, expired, stops, faults, store_faults, torn } = all;
+    for (count, what) in [
+        (crashes, "crashes"),
+        (zombies, "steps of zombies"),
+        (snapshots, "snapshots"),
+        (restored, "tasks restored from snapshots"),
+        (expired, "expired sessions and transactions"),
+        (stops, "graceful stops"),
+        (faults, "failed calls"),
+        (store_faults, "failed calls of the store"),
+        (torn, "damaged manifests"),
+    ] {
+        assert!(count >= 5, "{count} {what} in 60 worlds");
+    }
+}
+
+#[test]
+fn one_seed_is_one_world() {
+    for seed in [3, 4] {
+        let live = || {
+            let mut world = World::new(&Plan::of(seed), Some(seed));
+            world.run().unwrap();
+            (world.happened.clone(), world.outcome().records())
+        };
+        assert_eq!(live(), live());
+    }
+}

@@ -1,0 +1,430 @@
+//! A world: processes of the service over one embedded log, stepped one call at a time.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use operators::Views;
+use pipeline::config::{Config, ItemVectors, Role};
+use pipeline::encode::ItemSource;
+use pipeline::engine::Engine;
+use pipeline::log::embedded::{Embedded, EmbeddedSettings};
+use pipeline::log::{Broker, TopicSpec};
+use pipeline::metrics::Metrics;
+use pipeline::roles::{self, Patience, Rooms, Shared};
+use pipeline::route::Router;
+use pipeline::snapshot::SnapshotError;
+use pipeline::snapshot::archive::Archive;
+use pipeline::snapshot::manifest::{FORMAT, Owner};
+use pipeline::stage::{StageError, Worker};
+use schemas::event::EventColumns;
+use schemas::output::{Output, Room};
+use schemas::topics::Topics;
+use shaders::sdim::hash_matrix;
+
+use super::outcome::Outcome;
+use super::shelf::Shelf;
+use super::weather::Weather;
+use crate::path::VIEWS;
+use crate::streams::{self, Dice};
+
+const LATEST: [&str; 4] = ["features.last_hour", "features.last_five", "features.ever", "encodings.sdim"];
+const INSTANCES: [&str; 3] = ["a", "b", "c"];
+/// More steps than any world needs.
+const STEPS_MAX: usize = 200_000;
+
+/// What is the same in a world and in the one where nothing happens.
+#[derive(Clone)]
+pub struct Plan {
+    /// Lines of each source partition.
+    events: Vec<Vec<Vec<u8>>>,
+    partitions: u32,
+    config: Config,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice(seed ^ 0x5eed);
+        let count = 40 + dice.below(160) as usize;
+        let users = 2 + dice.below(12);
+        let (lines, _) = streams::events(seed, count, users);
+        let mut events = vec![Vec::new(); 1 + dice.below(3) as usize];
+        for line in lines {
+            // A user has one source partition, so his rows have one order in every world.
+            let user = serde_json::from_slice::<serde_json::Value>(&line).ok();
+            let user = user.and_then(|event| event["user_id"].as_str()?.strip_prefix('u')?.parse::<usize>().ok());
+            let place = user.unwrap_or(0) % events.len();
+            events[place].push(line);
+        }
+        let mut config = Config::default();
+        config.engine.batch_rows = [1, 7, 8192][dice.below(3) as usize];
+        config.engine.commit_interval_ms = [1, 20, 100][dice.below(3) as usize];
+        config.events.out_of_orderness_ms = [0, 5000][dice.below(2) as usize];
+        config.events.idle_timeout_ms = 1 << 40;
+        config.state.snapshot_interval_ms = [1, 100, 1000][dice.below(3) as usize];
+        config.sdim.enabled = dice.one_in(3);
+        (config.sdim.dim, config.sdim.window, config.sdim.tables) = (8, 8, 4);
+        config.sdim.items = ItemVectors::Hashed;
+        config.encodings.min_interval_ms = [0, 20_000][dice.below(2) as usize];
+        Self { events, partitions: 1 + dice.below(4) as u32, config }
+    }
+}
+
+/// How often what happened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Happened {
+    pub crashes: u64,
+    pub zombies: u64,
+    pub snapshots: u64,
+    pub restored: u64,
+    pub expired: u64,
+    pub stops: u64,
+    pub faults: u64,
+    pub store_faults: u64,
+    pub torn: u64,
+}
+
+impl Happened {
+    pub fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.zombies += other.zombies;
+        self.snapshots += other.snapshots;
+        self.restored += other.restored;
+        self.expired += other.expired;
+        self.stops += other.stops;
+        self.faults += other.faults;
+        self.store_faults += other.store_faults;
+        self.torn += other.torn;
+    }
+}
+
+/// A process: a worker of each role.
+struct Process {
+    instance: &'static str,
+    router: (String, Worker<Router>),
+    engine: (String, Worker<Engine>),
+}
+
+pub struct World {
+    plan: Plan,
+    dice: Dice,
+    /// Whether anything happens.
+    wild: bool,
+    broker: Embedded,
+    weather: Arc<Weather>,
+    shelf: Arc<Shelf>,
+    archive: Arc<Archive>,
+    topics: Topics,
+    processes: Vec<Process>,
+    /// Taken for dead, and not dead.
+    zombies: Vec<Process>,
+    fed: Vec<usize>,
+    clock: Duration,
+    pub happened: Happened,
+}
+
+fn views() -> Arc<Views> {
+    static VIEWS_COMPILED: OnceLock<Arc<Views>> = OnceLock::new();
+    let compile = || Arc::new(Views::compile(VIEWS, &EventColumns::default()).unwrap());
+    Arc::clone(VIEWS_COMPILED.get_or_init(compile))
+}
+
+impl World {
+    /// A world that lives `plan`: with a seed, things happen in it.
+    pub fn new(plan: &Plan, seed: Option<u64>) -> Self {
+        let mut dice = Dice(seed.unwrap_or(0));
+        let (log_faults, store_faults) =
+            if seed.is_some() { ([0, 300, 60][dice.below(3) as usize], [0, 40, 6][dice.below(3) as usize]) } else { (0, 0) };
+        let weather = Arc::new(Weather::new(dice.next(), log_faults));
+        let shelf = Arc::new(Shelf::new(dice.next(), store_faults));
+        let settings = EmbeddedSettings { trims: false, wait_max: Duration::ZERO, ..Default::default() };
+        let broker = Embedded::with_faults(settings, Arc::clone(&weather) as _);
+        let topics = Topics::new("app", "", views().names());
+        let spec = |name: String, partitions: i32| TopicSpec { name, partitions, settings: Vec::new() };
+        let sources = plan.events.len() as i32;
+        let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec(topics.models(), 1)];
+        specs.push(spec(topics.by_user(), plan.partitions as i32));
+        specs.extend(topics.outputs(&[Room::Sdim]).into_iter().map(|output| match output {
+            Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
+            _ => spec(topics.name(output), plan.partitions as i32),
+        }));
+        broker.create(&specs).unwrap();
+        let owner = Owner {
+            format: FORMAT.into(),
+            app: "app".into(),
+            topic: topics.by_user(),
+            topic_id: "1".into(),
+            partitions: plan.partitions,
+        };
+        let archive = Arc::new(Archive::new(Arc::clone(&shelf) as _, owner, Arc::new(broker.clone())));
+        let fed = vec![0; plan.events.len()];
+        Self {
+            plan: plan.clone(),
+            dice,
+            wild: seed.is_some(),
+            broker,
+            weather,
+            shelf,
+            archive,
+            topics,
+            processes: Vec::new(),
+            zombies: Vec::new(),
+            fed,
+            clock: Duration::ZERO,
+            happened: Happened::default(),
+        }
+    }
+
+    /// Lives to the end.
+    pub fn live(mut self) -> Result<Outcome, String> {
+        self.run()?;
+        Ok(self.outcome())
+    }
+
+    pub fn run(&mut self) -> Result<(), String> {
+        for _ in 0..STEPS_MAX {
+            if self.is_fed() {
+                break;
+            }
+            if self.wild { self.something()? } else { self.round()? }
+        }
+        self.weather.calm();
+        self.shelf.calm();
+        for (partition, _) in self.plan.events.iter().enumerate() {
+            self.broker.seal("events", partition as i32).unwrap();
+        }
+        while !self.zombies.is_empty() {
+            self.bury();
+        }
+        let mut quiet = 0;
+        for _ in 0..STEPS_MAX {
+            self.round()?;
+            let drained = |role, topic: &str| {
+                self.broker.drained(&roles::group(&self.plan.config_of("x"), role), topic).unwrap()
+            };
+            let done = drained(Role::Router, "events") && drained(Role::Engine, &self.topics.by_user());
+            quiet = if done { quiet + 1 } else { 0 };
+            if quiet == 12 {
+                self.happened.faults = self.weather.failed.load(Ordering::Relaxed);
+                self.happened.store_faults = self.shelf.failed();
+                self.happened.snapshots = self.shelf.manifests() as u64;
+                return Ok(());
+            }
+        }
+        Err("it does not come to its end".into())
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        let rooms: &[Room] = if self.plan.config.sdim.enabled { &[Room::Sdim] } else { &[] };
+        let names: Vec<String> = self.topics.outputs(rooms).into_iter().map(|output| self.topics.name(output)).collect();
+        Outcome::read(&self.broker, &names, &LATEST.map(String::from))
+    }
+
+    fn is_fed(&self) -> bool {
+        self.fed.iter().zip(&self.plan.events).all(|(fed, lines)| *fed == lines.len())
+    }
+
+    /// What a calm world does: feeds, and steps everybody.
+    fn round(&mut self) -> Result<(), String> {
+        self.feed(5);
+        if self.processes.is_empty() {
+            self.start();
+        }
+        for at in (0..self.processes.len()).rev() {
+            self.clock += Duration::from_millis(110);
+            for role in [Role::Router, Role::Engine] {
+                if at < self.processes.len() {
+                    self.step(at, role)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One thing happens.
+    fn something(&mut self) -> Result<(), String> {
+        self.clock += Duration::from_millis(self.dice.below(30));
+        match self.dice.below(100) {
+            0..12 => {
+                let lines = 1 + self.dice.below(6) as usize;
+                self.feed(lines);
+            }
+            12..16 => self.start(),
+            16..18 => self.crash(),
+            18..20 => self.stop()?,
+            20..23 => self.bury(),
+            23..29 => self.walk()?,
+            29 => self.expire(),
+            30 => self.clock += Duration::from_secs(self.dice.below(60)),
+            31 if self.happened.torn == 0 => self.happened.torn += u64::from(self.shelf.tear()),
+            _ if self.processes.is_empty() => self.start(),
+            _ => {
+                let at = self.dice.below(self.processes.len() as u64) as usize;
+                let role = if self.dice.one_in(2) { Role::Router } else { Role::Engine };
+                self.step(at, role)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, lines: usize) {
+        for (partition, (fed, all)) in self.fed.iter_mut().zip(&self.plan.events).enumerate() {
+            for line in all.iter().skip(*fed).take(lines) {
+                self.broker.append("events", partition as i32, None, None, Some(line)).unwrap();
+                *fed += 1;
+            }
+        }
+    }
+
+    /// A process starts, under a name that no living one has; a zombie may.
+    fn start(&mut self) {
+        let free = INSTANCES.iter().filter(|name| self.processes.iter().all(|process| process.instance != **name));
+        let free: Vec<&'static str> = free.copied().collect();
+        if free.is_empty() || (!self.wild && !self.processes.is_empty()) {
+            return;
+        }
+        let instance = free[self.dice.below(free.len() as u64) as usize];
+        let shared = self.shared(instance);
+        let router = roles::router(&shared, &self.broker, 0).unwrap();
+        let engine = roles::engine(&shared, &self.broker, 0).unwrap();
+        self.processes.push(Process { instance, router, engine });
+    }
+
+    fn shared(&self, instance: &str) -> Shared {
+        let config = self.plan.config_of(instance);
+        let rooms = config.sdim.enabled.then(|| Rooms {
+            device: shaders::Device::open(shaders::Choice::Cpu).unwrap(),
+            hash: Arc::new(hash_matrix(config.sdim.dim)),
+            items: ItemSource::Hashed,
+        });
+        let patience = Patience {
+            pauses: (Duration::ZERO, Duration::ZERO),
+            idle_poll: Duration::ZERO,
+            for_snapshots: true,
+            ..Patience::default()
+        };
+        Shared {
+            config: Arc::new(config),
+            by_user_partitions: self.plan.partitions,
+            views: views(),
+            topics: self.topics.clone(),
+            rooms,
+            metrics: Metrics::new(),
+            archive: Some(Arc::clone(&self.archive)),
+            patience,
+            ended: Arc::default(),
+        }
+    }
+
+    /// A living process takes a step; where that fails it is over with it.
+    fn step(&mut self, at: usize, role: Role) -> Result<(), String> {
+        let now = self.clock;
+        let process = &mut self.processes[at];
+        let reads = self.shelf.reads();
+        let stepped = match role {
+            Role::Router => process.router.1.step(now, &|| now),
+            Role::Engine => process.engine.1.step(now, &|| now),
+        };
+        self.happened.restored += u64::from(self.shelf.reads() > reads);
+        let Err(error) = stepped else { return Ok(()) };
+        judge(error)?;
+        self.happened.crashes += 1;
+        let process = self.processes.remove(at);
+        // Its end is seen at once, or it hangs on for a while.
+        if self.wild && self.dice.one_in(2) {
+            self.zombies.push(process);
+        }
+        Ok(())
+    }
+
+    /// A process is gone without a word: nobody knows yet.
+    fn crash(&mut self) {
+        if !self.processes.is_empty() {
+            let at = self.dice.below(self.processes.len() as u64) as usize;
+            self.zombies.push(self.processes.remove(at));
+            self.happened.crashes += 1;
+        }
+    }
+
+    /// A process ends as it should.
+    fn stop(&mut self) -> Result<(), String> {
+        if self.processes.is_empty() {
+            return Ok(());
+        }
+        let at = self.dice.below(self.processes.len() as u64) as usize;
+        let process = self.processes.remove(at);
+        self.happened.stops += 1;
+        let ended = process.router.1.finish().map(|_| ()).and(process.engine.1.finish().map(|_| ()));
+        ended.map_or_else(judge, Ok)
+    }
+
+    /// The group's session of a dead one ends, and the broker aborts what he has open.
+    fn bury(&mut self) {
+        if self.zombies.is_empty() {
+            return;
+        }
+        let at = self.dice.below(self.zombies.len() as u64) as usize;
+        let process = self.zombies.remove(at);
+        // Where its name is another's by now, he has been buried.
+        if self.processes.iter().all(|living| living.instance != process.instance) {
+            self.expire_all(&process.router.0, &process.engine.0);
+        }
+    }
+
+    fn expire_all(&mut self, router: &str, engine: &str) {
+        for (role, name) in [(Role::Router, router), (Role::Engine, engine)] {
+            self.broker.expire(&roles::group(&self.plan.config, role), name);
+            self.broker.expire_transaction(name);
+        }
+        self.happened.expired += 1;
+    }
+
+    /// A zombie wakes up and goes on where he was; what he is told does not matter.
+    fn walk(&mut self) -> Result<(), String> {
+        if self.zombies.is_empty() {
+            return Ok(());
+        }
+        let at = self.dice.below(self.zombies.len() as u64) as usize;
+        let (now, zombie) = (self.clock, &mut self.zombies[at]);
+        let is_router = self.dice.one_in(2);
+        let stepped = match is_router {
+            true => zombie.router.1.step(now, &|| now),
+            false => zombie.engine.1.step(now, &|| now),
+        };
+        self.happened.zombies += 1;
+        if let Err(error) = stepped {
+            self.zombies.remove(at);
+            judge(error)?;
+        }
+        Ok(())
+    }
+
+    /// A living process was too slow for its group or for its transaction.
+    fn expire(&mut self) {
+        if self.processes.is_empty() {
+            return;
+        }
+        let at = self.dice.below(self.processes.len() as u64) as usize;
+        let process = &self.processes[at];
+        let (router, engine) = (process.router.0.clone(), process.engine.0.clone());
+        match self.dice.below(3) {
+            0 => self.expire_all(&router, &engine),
+            1 => self.broker.expire_transaction(&router),
+            _ => self.broker.expire_transaction(&engine),
+        }
+    }
+}
+
+impl Plan {
+    fn config_of(&self, instance: &str) -> Config {
+        Config { app: "app".into(), instance: instance.into(), ..self.config.clone() }
+    }
+}
+
+/// A process may end for what its log or its store says; anything else must not happen.
+fn judge(error: StageError) -> Result<(), String> {
+    match error {
+        StageError::Log(_) | StageError::Snapshot(SnapshotError::Store(_)) => Ok(()),
+        other => Err(format!("a process ended: {other}")),
+    }
+}
