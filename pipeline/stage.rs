@@ -63,6 +63,8 @@ pub trait Stage {
     fn bytes_to_come(&self) -> usize;
     /// The transaction is committed.
     fn committed(&mut self);
+    /// No transaction is open: time for what has its place between two.
+    fn settled(&mut self, _now: Duration) {}
     /// The worker ends, in bounded time: what is to be kept of its state is put away. Everything is committed.
     fn stop(&mut self) {}
     /// The next record to read in each partition.
@@ -188,7 +190,10 @@ impl<S: Stage> Worker<S> {
         if self.open_since.is_none() && (taken > 0 || speaks) {
             self.open_since = Some(now);
         }
-        let Some(since) = self.open_since else { return Ok(()) };
+        let Some(since) = self.open_since else {
+            self.stage.settled(now);
+            return Ok(());
+        };
         let open = now.saturating_sub(since);
         let drained = taken == 0 && open >= self.pace.drained_after;
         if drained
@@ -196,6 +201,7 @@ impl<S: Stage> Worker<S> {
             || self.staged.bytes() + self.stage.bytes_to_come() >= self.pace.bytes_max
         {
             self.commit()?;
+            self.stage.settled(now);
         }
         Ok(())
     }

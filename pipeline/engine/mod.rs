@@ -165,10 +165,9 @@ impl Engine {
     fn snapshot(&mut self) -> bool {
         let Some(snapshots) = &mut self.snapshots else { return false };
         snapshots.follow(self.now);
-        if !self.fold.is_settled() || self.tasks.values().any(|task| task.next != task.committed) {
-            return false;
-        }
-        let tasks = self.tasks.iter().map(|(partition, task)| (*partition, task.next));
+        // A task that replays has not come to what is committed yet.
+        let ready = self.tasks.iter().filter(|(_, task)| task.next == task.committed);
+        let tasks = ready.map(|(partition, task)| (*partition, task.next));
         let Some(partition) = snapshots.next(self.now, tasks) else { return false };
         let task = &self.tasks[&partition];
         let snapshot = Snapshot {
@@ -258,10 +257,13 @@ impl Stage for Engine {
 
     fn at_end(&mut self, _: &TopicPartition, _: bool) {}
 
-    fn tick(&mut self, now: Duration) -> bool {
+    fn tick(&mut self, _: Duration) -> bool {
+        false
+    }
+
+    fn settled(&mut self, now: Duration) {
         self.now = now;
         self.snapshot();
-        false
     }
 
     fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
@@ -288,7 +290,6 @@ impl Stage for Engine {
                 self.ended.fetch_add(1, Ordering::Release);
             }
         }
-        self.snapshot();
     }
 
     fn stop(&mut self) {

@@ -178,11 +178,12 @@ impl Batch<'_> {
         let lost: BTreeSet<i32> = self.left.iter().filter(|t| is_lost(&t.offset.at)).map(|t| t.task).collect();
         let outcome = &mut self.outcome;
         self.left.retain(|task| {
-            let lost = lost.contains(&task.task);
-            if lost {
+            let drops = lost.contains(&task.task);
+            // A task's other partitions are still this worker's: told of the loss, it reads them again.
+            if drops && is_lost(&task.offset.at) {
                 outcome.lost.push(task.offset.at.clone());
             }
-            !lost
+            !drops
         });
         outcome.changes.extend(changes);
         Ok(())

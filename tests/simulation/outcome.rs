@@ -75,7 +75,7 @@ impl Outcome {
         }).collect();
         lines.sort();
         lines.dedup();
-        lines.truncate(8);
+        lines.truncate(30);
         if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
     }
 }

@@ -1,15 +1,18 @@
 //! A world: processes of the service over one embedded log, stepped one call at a time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::{Int32Type, Int64Type};
 use operators::Views;
 use pipeline::config::{Config, ItemVectors, Role};
 use pipeline::encode::ItemSource;
 use pipeline::engine::Engine;
-use pipeline::log::embedded::{Embedded, EmbeddedSettings};
-use pipeline::log::{Broker, TopicSpec};
+use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Headers};
+use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::roles::{self, Patience, Rooms, Shared};
 use pipeline::route::Router;
@@ -19,6 +22,7 @@ use pipeline::snapshot::manifest::{FORMAT, Owner};
 use pipeline::stage::{StageError, Worker};
 use schemas::event::EventColumns;
 use schemas::output::{Output, Room};
+use schemas::packed;
 use schemas::topics::Topics;
 use shaders::sdim::hash_matrix;
 
@@ -49,12 +53,19 @@ impl Plan {
         let users = 2 + dice.below(12);
         let (lines, _) = streams::events(seed, count, users);
         let mut events = vec![Vec::new(); 1 + dice.below(3) as usize];
-        for line in lines {
-            // A user has one source partition, so his rows have one order in every world.
-            let user = serde_json::from_slice::<serde_json::Value>(&line).ok();
-            let user = user.and_then(|event| event["user_id"].as_str()?.strip_prefix('u')?.parse::<usize>().ok());
-            let place = user.unwrap_or(0) % events.len();
-            events[place].push(line);
+        for mut line in lines {
+            // A user has one source partition, so his rows have one order in every world: which rows meet in a session
+            // depends on it.
+            let event = serde_json::from_slice::<serde_json::Value>(&line).unwrap_or_default();
+            let sources = events.len();
+            let place = |name: &str| event[name].as_str()?.strip_prefix('u')?.parse::<usize>().ok().map(|n| n % sources);
+            let user = place("user_id").unwrap_or(0);
+            if place("other_id").is_some_and(|other| other != user) {
+                let mut alone = event.clone();
+                alone.as_object_mut().unwrap().remove("other_id");
+                line = serde_json::to_vec(&alone).unwrap();
+            }
+            events[user].push(line);
         }
         let mut config = Config::default();
         config.engine.batch_rows = [1, 7, 8192][dice.below(3) as usize];
@@ -103,6 +114,8 @@ struct Process {
     instance: &'static str,
     router: (String, Worker<Router>),
     engine: (String, Worker<Engine>),
+    /// Whether it never takes a step again: a worker has ended with an error.
+    dead: bool,
 }
 
 pub struct World {
@@ -116,10 +129,14 @@ pub struct World {
     archive: Arc<Archive>,
     topics: Topics,
     processes: Vec<Process>,
-    /// Taken for dead, and not dead.
+    /// Those whose end nobody has seen yet; some of them are not dead.
     zombies: Vec<Process>,
     fed: Vec<usize>,
     clock: Duration,
+    /// Reads along what the routers send, since the log is trimmed behind its snapshots.
+    witness: EmbeddedReader,
+    /// Rows sent, by source partition, offset and user.
+    routed: BTreeMap<(i32, i64, String), u32>,
     pub happened: Happened,
 }
 
@@ -158,6 +175,7 @@ impl World {
         };
         let archive = Arc::new(Archive::new(Arc::clone(&shelf) as _, owner, Arc::new(broker.clone())));
         let fed = vec![0; plan.events.len()];
+        let witness = broker.records(&[topics.by_user()]).unwrap();
         Self {
             plan: plan.clone(),
             dice,
@@ -171,14 +189,10 @@ impl World {
             zombies: Vec::new(),
             fed,
             clock: Duration::ZERO,
+            witness,
+            routed: BTreeMap::new(),
             happened: Happened::default(),
         }
-    }
-
-    /// Lives to the end.
-    pub fn live(mut self) -> Result<Outcome, String> {
-        self.run()?;
-        Ok(self.outcome())
     }
 
     pub fn run(&mut self) -> Result<(), String> {
@@ -188,6 +202,8 @@ impl World {
             }
             if self.wild { self.something()? } else { self.round()? }
         }
+        // From here on nothing happens, so that it can come to its end.
+        self.wild = false;
         self.weather.calm();
         self.shelf.calm();
         for (partition, _) in self.plan.events.iter().enumerate() {
@@ -205,13 +221,26 @@ impl World {
             let done = drained(Role::Router, "events") && drained(Role::Engine, &self.topics.by_user());
             quiet = if done { quiet + 1 } else { 0 };
             if quiet == 12 {
+                self.watch();
+                self.check_routed()?;
                 self.happened.faults = self.weather.failed.load(Ordering::Relaxed);
                 self.happened.store_faults = self.shelf.failed();
                 self.happened.snapshots = self.shelf.manifests() as u64;
                 return Ok(());
             }
         }
-        Err("it does not come to its end".into())
+        let drained = |role, topic: &str| {
+            let group = roles::group(&self.plan.config_of("x"), role);
+            format!("{group} has read all of {topic}: {}", self.broker.drained(&group, topic).unwrap())
+        };
+        let (routed, folded) = (drained(Role::Router, "events"), drained(Role::Engine, &self.topics.by_user()));
+        let living: Vec<&str> = self.processes.iter().map(|process| process.instance).collect();
+        Err(format!("it does not come to its end: {routed}, {folded}; {living:?} live"))
+    }
+
+    /// Rows that routers sent.
+    pub fn routed(&self) -> Vec<(i32, i64, String)> {
+        self.routed.keys().cloned().collect()
     }
 
     pub fn outcome(&self) -> Outcome {
@@ -239,6 +268,24 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Takes down which rows are on the internal topic.
+    fn watch(&mut self) {
+        let routed = &mut self.routed;
+        let mut take = |record: Incoming<'_>, _: Headers<'_>| {
+            let packed = packed::read(record.value.unwrap()).unwrap();
+            let Some(rows) = packed.rows().unwrap() else { return };
+            let users = rows.column_by_name("user_id").unwrap().as_string_view();
+            let partitions = rows.column_by_name("source_partition").unwrap().as_primitive::<Int32Type>();
+            let offsets = rows.column_by_name("source_offset").unwrap().as_primitive::<Int64Type>();
+            for row in 0..rows.num_rows() {
+                let key = (partitions.value(row), offsets.value(row), users.value(row).to_string());
+                *routed.entry(key).or_default() += 1;
+            }
+        };
+        while !self.witness.poll_headers(Duration::ZERO, &mut take).unwrap() {}
+        self.witness.catch_up().unwrap();
     }
 
     /// One thing happens.
@@ -287,7 +334,7 @@ impl World {
         let shared = self.shared(instance);
         let router = roles::router(&shared, &self.broker, 0).unwrap();
         let engine = roles::engine(&shared, &self.broker, 0).unwrap();
-        self.processes.push(Process { instance, router, engine });
+        self.processes.push(Process { instance, router, engine, dead: false });
     }
 
     fn shared(&self, instance: &str) -> Shared {
@@ -316,6 +363,12 @@ impl World {
         }
     }
 
+    /// Every row was sent once.
+    fn check_routed(&self) -> Result<(), String> {
+        let twice = self.routed.iter().find(|(_, times)| **times != 1);
+        twice.map_or(Ok(()), |(row, times)| Err(format!("a row was sent {times} times: {row:?}")))
+    }
+
     /// A living process takes a step; where that fails it is over with it.
     fn step(&mut self, at: usize, role: Role) -> Result<(), String> {
         let now = self.clock;
@@ -326,11 +379,12 @@ impl World {
             Role::Engine => process.engine.1.step(now, &|| now),
         };
         self.happened.restored += u64::from(self.shelf.reads() > reads);
+        self.watch();
         let Err(error) = stepped else { return Ok(()) };
         judge(error)?;
         self.happened.crashes += 1;
-        let process = self.processes.remove(at);
-        // Its end is seen at once, or it hangs on for a while.
+        let process = Process { dead: true, ..self.processes.remove(at) };
+        // Its group sees its end at once, or after a while.
         if self.wild && self.dice.one_in(2) {
             self.zombies.push(process);
         }
@@ -386,6 +440,9 @@ impl World {
         }
         let at = self.dice.below(self.zombies.len() as u64) as usize;
         let (now, zombie) = (self.clock, &mut self.zombies[at]);
+        if zombie.dead {
+            return Ok(());
+        }
         let is_router = self.dice.one_in(2);
         let stepped = match is_router {
             true => zombie.router.1.step(now, &|| now),
