@@ -125,7 +125,8 @@ impl State {
     }
 
     pub(crate) fn has_user(&self, task: i32, id: &str) -> bool {
-        let found = |task: &Task| task.table.find(xxh3_64(id.as_bytes()), |&at| *self.users[at as usize].id == *id).is_some();
+        let found =
+            |task: &Task| task.table.find(xxh3_64(id.as_bytes()), |&at| *self.users[at as usize].id == *id).is_some();
         self.tasks.get(&task).is_some_and(found)
     }
 

@@ -261,7 +261,11 @@ impl Figures {
         registry.register("lag", "Records written and not yet read", self.lag.clone());
         registry.register("log_start", "The first offset kept of a partition", self.log_start.clone());
         registry.register("snapshots", "Snapshots written", self.snapshots.clone());
-        registry.register("snapshot_failures", "Snapshots that have to be written again", self.snapshot_failures.clone());
+        registry.register(
+            "snapshot_failures",
+            "Snapshots that have to be written again",
+            self.snapshot_failures.clone(),
+        );
         let help = "The offset of by-user up to which a partition's newest snapshot goes";
         registry.register("snapshot_offset", help, self.snapshot_offset.clone());
         let help = "Size of all parts of a partition's newest snapshot";

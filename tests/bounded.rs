@@ -32,7 +32,10 @@ fn alone() {
     for n in 0..TRANSACTIONS {
         let time = 1_700_000_000_000 + n * 100;
         let (user, item) = (n % USERS, n % 999);
-        one.feed(0, &format!(r#"{{"user_id":"user {user}","type":"a","time":{time},"item_id":"item {item}","value":1.5}}"#));
+        one.feed(
+            0,
+            &format!(r#"{{"user_id":"user {user}","type":"a","time":{time},"item_id":"item {item}","value":1.5}}"#),
+        );
         // Longer than a commit interval, so that every record has a transaction of its own.
         one.step(Duration::from_millis(5)).unwrap();
         one.step(Duration::from_millis(5)).unwrap();

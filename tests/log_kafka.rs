@@ -3,9 +3,9 @@
 use crate::broker::{brokers, kafka, topic, unique};
 use pipeline::log::kafka::{KafkaBroker, KafkaFeed};
 use pipeline::log::staged::Staged;
-use pipeline::roles::Patience;
 use pipeline::log::transaction::{TaskOffset, Transactor};
 use pipeline::log::{Broker, Change, Class, Log, LogError, Offset, Outgoing, Reader, TopicPartition, TopicSpec};
+use pipeline::roles::Patience;
 use schemas::output::{Emit, Output, Record};
 use schemas::partition::partition_of;
 use schemas::topics::Topics;
@@ -183,7 +183,8 @@ fn committed_offsets_wait_for_the_transaction_that_is_to_change_them() {
 /// A worker that copies its input through staged transactions, until it is told to stop.
 fn copy(cluster: &KafkaBroker, group: &str, [input, prefix]: [&str; 2], stop: &AtomicBool) {
     let topics = Topics::new("app", prefix, vec!["v".into()]);
-    let (mut staged, mut transactor) = (Staged::new(&topics, &[], 12), Transactor::new(PATIENCE, Patience::default().pauses));
+    let (mut staged, mut transactor) =
+        (Staged::new(&topics, &[], 12), Transactor::new(PATIENCE, Patience::default().pauses));
     let mut log = cluster.open(group, &unique("member"), &[input.into()]).unwrap();
     let mut positions: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     let mut changes = Vec::new();

@@ -14,6 +14,8 @@ mod config;
 mod log_kafka;
 /// One process, stepped by hand.
 mod one;
+/// Stock clients of another language.
+mod outside;
 /// The whole path over the embedded log.
 mod path;
 /// State that cannot be had.

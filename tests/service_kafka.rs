@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ const TOPICS: [&str; 6] = ["clicks_1m", "activity", "visits", "last_hour", "last
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A `wellspring serve` that is killed when the test ends.
-struct Service(Child);
+pub struct Service(Child);
 
 impl Drop for Service {
     fn drop(&mut self) {
@@ -45,14 +44,41 @@ impl Service {
     }
 }
 
-struct World {
-    app: String,
+pub struct World {
+    pub app: String,
     sql: String,
     snapshots: String,
 }
 
 impl World {
-    fn command(&self, arguments: &[&str], instance: &str) -> Command {
+    /// An application of these views whose files are in `dir`.
+    pub fn new(dir: &tempfile::TempDir, app: String, views: &str) -> Self {
+        let sql = dir.path().join("views.sql");
+        std::fs::write(&sql, views).unwrap();
+        let snapshots = format!("file://{}/snapshots", dir.path().display());
+        Self { app, sql: sql.to_str().unwrap().into(), snapshots }
+    }
+
+    /// `topics create`, which `topics check` then finds well.
+    pub fn create_topics(&self) {
+        for action in ["create", "check"] {
+            let status = self.command(&["topics", action], "t").stdout(Stdio::null()).status();
+            assert!(status.unwrap().success(), "topics {action}");
+        }
+    }
+
+    /// Sends lines to an input.
+    pub fn send_to(&self, input: &str, lines: &[Vec<u8>]) {
+        let mut feed = KafkaFeed::open(&kafka(&[])).unwrap();
+        let topic = self.topic(input);
+        for (n, line) in lines.iter().enumerate() {
+            let key = format!("{n}");
+            feed.send(&topic, Some(n as i32 % 3), Some(key.as_bytes()), Some(line)).unwrap();
+        }
+        feed.flush().unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str], instance: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wellspring"));
         command.args(arguments).stdin(Stdio::null());
         let settings = [
@@ -81,7 +107,7 @@ impl World {
         command
     }
 
-    fn serve(&self, instance: &str) -> Service {
+    pub fn serve(&self, instance: &str) -> Service {
         Service(self.command(&["serve"], instance).stdout(Stdio::null()).spawn().unwrap())
     }
 
@@ -94,7 +120,7 @@ impl World {
         while (0..4).all(|partition| log.watermarks(&by_user(partition)).unwrap().0 == 0) {
             assert!(started.elapsed() < LIMIT, "no log is trimmed");
             let end = br#"{"user_id":"the-end","type":"end","time":1}"#.to_vec();
-            send(self, &[end]);
+            self.send_to("events", &[end]);
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -103,7 +129,7 @@ impl World {
         format!("{}.by-user", self.app)
     }
 
-    fn topic(&self, name: &str) -> String {
+    pub fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.app)
     }
 }
@@ -137,15 +163,6 @@ fn rounded(value: &Value) -> Value {
     }
 }
 
-fn send(world: &World, lines: &[Vec<u8>]) {
-    let mut feed = KafkaFeed::open(&kafka(&[])).unwrap();
-    let topic = world.topic("events");
-    for (n, line) in lines.iter().enumerate() {
-        feed.send(&topic, Some(n as i32 % 3), None, Some(line)).unwrap();
-    }
-    feed.flush().unwrap();
-}
-
 fn read(world: &World, expected: &Seen) -> Seen {
     let mut seen = Seen::default();
     let topics: Vec<String> = TOPICS.iter().map(|view| world.topic(&format!("features.{view}"))).collect();
@@ -176,11 +193,8 @@ enum Restart {
 
 fn prove(how: Restart) {
     let dir = tempfile::tempdir().unwrap();
-    let sql = dir.path().join("views.sql");
-    std::fs::write(&sql, VIEWS).unwrap();
-    let world = World { app: unique("service"), sql: path(&sql), snapshots: url(dir.path()) };
-    assert!(world.command(&["topics", "create"], "t").stdout(Stdio::null()).status().unwrap().success());
-    assert!(world.command(&["topics", "check"], "t").stdout(Stdio::null()).status().unwrap().success());
+    let world = World::new(&dir, unique("service"), VIEWS);
+    world.create_topics();
 
     let (lines, _) = streams::events(21, 4000, 50);
     let settings = [("events.out_of_orderness_ms", 100_000_000.into()), ("events.dedupe_ids", 10_000.into())];
@@ -197,7 +211,7 @@ fn prove(how: Restart) {
 
     let mut services = vec![world.serve("a"), world.serve("b")];
     let (first, second) = lines.split_at(2000);
-    send(&world, first);
+    world.send_to("events", first);
     if how != Restart::None {
         world.wait_for_snapshots();
         let service = services.remove(0);
@@ -205,26 +219,18 @@ fn prove(how: Restart) {
             Restart::Kill => drop(service),
             _ => service.stop(),
         }
-        send(&world, second);
+        world.send_to("events", second);
         services.push(world.serve("a"));
     } else {
-        send(&world, second);
+        world.send_to("events", second);
     }
     let end = br#"{"user_id":"the-end","type":"end","time":1900000000000}"#.to_vec();
-    send(&world, &[end.clone(), end.clone(), end]);
+    world.send_to("events", &[end.clone(), end.clone(), end]);
     let seen = read(&world, &expected);
     assert_eq!(seen.twice, [""; 0]);
     let missing = expected.records.iter().find(|(key, value)| seen.records.get(*key) != Some(value));
     assert_eq!(missing.map(|(key, value)| (key, value, seen.records.get(key))), None);
     assert_eq!(seen.records.len(), expected.records.len());
-}
-
-fn url(path: &Path) -> String {
-    format!("file://{}/snapshots", path.display())
-}
-
-fn path(path: &Path) -> String {
-    path.to_str().unwrap().into()
 }
 
 #[test]
@@ -245,11 +251,10 @@ fn a_process_that_is_stopped_ends_well_and_goes_on_from_its_snapshots() {
 #[test]
 fn a_second_signal_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let sql = dir.path().join("views.sql");
-    std::fs::write(&sql, VIEWS).unwrap();
-    let world = World { app: unique("signal"), sql: path(&sql), snapshots: url(dir.path()) };
-    assert!(world.command(&["topics", "create"], "t").stdout(Stdio::null()).status().unwrap().success());
-    let mut service = Service(world.command(&["serve"], "a").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let world = World::new(&dir, unique("signal"), VIEWS);
+    world.create_topics();
+    let mut service =
+        Service(world.command(&["serve"], "a").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(service.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("running")));
     service.signal(libc::SIGTERM);

@@ -20,7 +20,8 @@ fn settings() -> EmbeddedSettings {
 
 fn windows(one: &mut One) -> Vec<(String, i64)> {
     let said = one.said().into_iter().filter(|(topic, _)| topic == "features.minutes");
-    said.map(|(_, value)| (value["user_id"].as_str().unwrap().into(), value["window_start"].as_i64().unwrap())).collect()
+    said.map(|(_, value)| (value["user_id"].as_str().unwrap().into(), value["window_start"].as_i64().unwrap()))
+        .collect()
 }
 
 #[test]

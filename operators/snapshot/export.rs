@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, UInt16Array,
-        UInt32Array, UInt64Array,
+        ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
+        UInt64Array,
     },
     compute::cast,
     datatypes::{DataType, SchemaRef},
@@ -156,8 +156,7 @@ impl Parts {
             ],
         );
         let (seen_ends, views, mut keys) = self.seen;
-        let seen =
-            seen_ends.structs(seen_fields(), vec![Arc::new(UInt16Array::from(views)), Arc::new(keys.finish())]);
+        let seen = seen_ends.structs(seen_fields(), vec![Arc::new(UInt16Array::from(views)), Arc::new(keys.finish())]);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(&self.user_ids)),
             Arc::new(UInt64Array::from(self.ordinals)),

@@ -46,10 +46,8 @@ impl Fold {
         self.assign(task);
         self.advance(task, watermark);
         let now = self.views.identities();
-        let places: Vec<Option<u16>> = views
-            .iter()
-            .map(|then| now.iter().position(|now| now == then).map(|at| at as u16))
-            .collect();
+        let places: Vec<Option<u16>> =
+            views.iter().map(|then| now.iter().position(|now| now == then).map(|at| at as u16)).collect();
         let bit = |views: &[ViewIdentity], at: usize| views[..at].iter().filter(|view| view.from_history).count();
         let known = places.iter().enumerate().filter(|(then, _)| views[*then].from_history);
         let bits = known.filter_map(|(then, at)| Some((bit(views, then), bit(&now, usize::from((*at)?))))).collect();
@@ -243,9 +241,11 @@ fn with_views(rows: &RecordBatch) -> Result<RecordBatch, FoldError> {
     };
     let columns: Vec<_> = rows.columns().iter().map(view).collect();
     let before = rows.schema();
-    let fields = before.fields().iter().zip(&columns).map(|(field, column)| {
-        Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone()))
-    });
+    let fields = before
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(field, column)| Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone())));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     RecordBatch::try_new(schema, columns).map_err(|error| FoldError::Snapshot(error.to_string()))
 }

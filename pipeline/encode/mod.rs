@@ -69,7 +69,7 @@ impl Encoders {
 
     /// Versions of the models in force.
     pub fn versions(&self) -> BTreeMap<String, u64> {
-        self.sdim.iter().map(|_| (Room::Sdim.name().to_owned(), u64::from(record::MODEL_VERSION))).collect()
+        self.sdim.iter().map(|_| (Room::Sdim.name().to_owned(), record::MODEL_VERSION)).collect()
     }
 
     /// Another worker has the users of a task now. What is cached of others goes too: it is rebuilt on demand.

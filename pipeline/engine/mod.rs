@@ -135,9 +135,10 @@ impl Engine {
         check(at, committed, high)?;
         let restored = match (&archive, committed) {
             (Some(archive), Some(committed)) => archive.restore(&mut self.fold, partition, low, committed)?,
-            (Some(archive), None) => archive.offsets(partition)?.first().map_or(Ok(None), |offset| {
-                Err(unknown(at, &format!("there is a snapshot up to offset {offset}")))
-            })?,
+            (Some(archive), None) => archive
+                .offsets(partition)?
+                .first()
+                .map_or(Ok(None), |offset| Err(unknown(at, &format!("there is a snapshot up to offset {offset}"))))?,
             (None, _) => None,
         };
         let is_restored = restored.is_some();

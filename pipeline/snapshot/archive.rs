@@ -144,8 +144,7 @@ impl Archive {
         for (n, (bytes, users)) in written.into_iter().enumerate() {
             let checksum = checksum(&bytes);
             let object = format!("{:020}-{n:03}-{checksum}.arrow", snapshot.offset);
-            let part =
-                Part { object, offset: snapshot.offset, bytes: bytes.len() as u64, users, checksum };
+            let part = Part { object, offset: snapshot.offset, bytes: bytes.len() as u64, users, checksum };
             // One that is there already has the same bytes.
             self.objects.create(&format!("{}/{}", self.folder(partition), part.object), bytes)?;
             manifest.parts.push(part);

@@ -29,7 +29,8 @@ impl Bucket {
     /// Where the URL names no store.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         let failed = |problem: String| StoreError { action: "opening", object: url.into(), problem };
-        let parsed = Url::parse(url).map_err(|error| failed(format!("{error}; write file:///folder or s3://bucket/folder")))?;
+        let parsed =
+            Url::parse(url).map_err(|error| failed(format!("{error}; write file:///folder or s3://bucket/folder")))?;
         if parsed.scheme() == "file" {
             let folder = parsed.to_file_path().map_err(|()| failed("no path of this machine".into()))?;
             std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;

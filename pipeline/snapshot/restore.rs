@@ -2,10 +2,10 @@
 
 use operators::Fold;
 
+use super::SnapshotError;
 use super::archive::Archive;
 use super::manifest::{Manifest, Part};
 use super::part::batches;
-use super::SnapshotError;
 use crate::engine::minimum::Minimum;
 
 /// What a task was restored to.

@@ -57,7 +57,8 @@ fn many() {
                 if seed >= first + worlds {
                     return None;
                 }
-                let lived = std::panic::catch_unwind(|| live(seed)).unwrap_or_else(|_| Err("a panic, see above".into()));
+                let lived =
+                    std::panic::catch_unwind(|| live(seed)).unwrap_or_else(|_| Err("a panic, see above".into()));
                 if let Err(problem) = lived {
                     next.store(u64::MAX / 2, Ordering::Relaxed);
                     return Some(report(seed, &problem));

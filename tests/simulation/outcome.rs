@@ -69,10 +69,15 @@ impl Outcome {
         };
         let (got, want) = (count(self), count(want));
         let differs = |record: &&String| got.get(*record) != want.get(*record);
-        let mut lines: Vec<String> = got.keys().chain(want.keys()).filter(differs).map(|record| {
-            let times = |of: &BTreeMap<String, i64>| of.get(record).copied().unwrap_or(0);
-            format!("{} times instead of {}: {record}", times(&got), times(&want))
-        }).collect();
+        let mut lines: Vec<String> = got
+            .keys()
+            .chain(want.keys())
+            .filter(differs)
+            .map(|record| {
+                let times = |of: &BTreeMap<String, i64>| of.get(record).copied().unwrap_or(0);
+                format!("{} times instead of {}: {record}", times(&got), times(&want))
+            })
+            .collect();
         lines.sort();
         lines.dedup();
         lines.truncate(30);

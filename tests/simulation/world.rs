@@ -58,7 +58,8 @@ impl Plan {
             // depends on it.
             let event = serde_json::from_slice::<serde_json::Value>(&line).unwrap_or_default();
             let sources = events.len();
-            let place = |name: &str| event[name].as_str()?.strip_prefix('u')?.parse::<usize>().ok().map(|n| n % sources);
+            let place =
+                |name: &str| event[name].as_str()?.strip_prefix('u')?.parse::<usize>().ok().map(|n| n % sources);
             let user = place("user_id").unwrap_or(0);
             if place("other_id").is_some_and(|other| other != user) {
                 let mut alone = event.clone();
@@ -150,8 +151,11 @@ impl World {
     /// A world that lives `plan`: with a seed, things happen in it.
     pub fn new(plan: &Plan, seed: Option<u64>) -> Self {
         let mut dice = Dice(seed.unwrap_or(0));
-        let (log_faults, store_faults) =
-            if seed.is_some() { ([0, 300, 60][dice.below(3) as usize], [0, 40, 6][dice.below(3) as usize]) } else { (0, 0) };
+        let (log_faults, store_faults) = if seed.is_some() {
+            ([0, 300, 60][dice.below(3) as usize], [0, 40, 6][dice.below(3) as usize])
+        } else {
+            (0, 0)
+        };
         let weather = Arc::new(Weather::new(dice.next(), log_faults));
         let shelf = Arc::new(Shelf::new(dice.next(), store_faults));
         let settings = EmbeddedSettings { trims: false, wait_max: Duration::ZERO, ..Default::default() };
@@ -215,9 +219,8 @@ impl World {
         let mut quiet = 0;
         for _ in 0..STEPS_MAX {
             self.round()?;
-            let drained = |role, topic: &str| {
-                self.broker.drained(&roles::group(&self.plan.config_of("x"), role), topic).unwrap()
-            };
+            let drained =
+                |role, topic: &str| self.broker.drained(&roles::group(&self.plan.config_of("x"), role), topic).unwrap();
             let done = drained(Role::Router, "events") && drained(Role::Engine, &self.topics.by_user());
             quiet = if done { quiet + 1 } else { 0 };
             if quiet == 12 {
@@ -245,7 +248,8 @@ impl World {
 
     pub fn outcome(&self) -> Outcome {
         let rooms: &[Room] = if self.plan.config.sdim.enabled { &[Room::Sdim] } else { &[] };
-        let names: Vec<String> = self.topics.outputs(rooms).into_iter().map(|output| self.topics.name(output)).collect();
+        let names: Vec<String> =
+            self.topics.outputs(rooms).into_iter().map(|output| self.topics.name(output)).collect();
         Outcome::read(&self.broker, &names, &LATEST.map(String::from))
     }
 
