@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! - [`fold`](Fold): the public face, and what happens to rows in which order.
+//! - `forget`: users who are to be forgotten.
 //! - `state`, `user`, `touched`: tasks and users. `store`, `text`: rows, a slot each.
 //! - [`views`](Views): SQL to windows.
 //! - `snapshot`: the durable state of a task as record batches, and back.
@@ -13,6 +14,7 @@
 
 mod counters;
 mod fold;
+mod forget;
 mod json;
 mod report;
 mod snapshot;
@@ -27,6 +29,6 @@ mod views;
 
 pub use counters::Counters;
 pub use fold::{EmitMode, Fold, FoldConfig, FoldError};
-pub use snapshot::{Export, Restore, ViewIdentity};
+pub use snapshot::{Export, Restore, ViewIdentity, describe_user};
 pub use touched::TouchedUser;
 pub use views::{ViewError, Views};

@@ -44,13 +44,22 @@ pub(crate) struct State {
     pub(crate) item_window: usize,
     pub(crate) store: Store,
     pub(crate) users: Vec<User>,
-    free_users: Vec<u32>,
+    pub(crate) free_users: Vec<u32>,
     pub(crate) tasks: BTreeMap<i32, Task>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) touched: Vec<Touched>,
     /// Users whose newest values are to be emitted at the end of the transaction.
     pub(crate) due: Vec<u32>,
     pub(crate) counters: Counters,
+}
+
+impl Task {
+    /// Takes a user out of the table.
+    pub(crate) fn remove(&mut self, user: u32, id: &str) {
+        if let Ok(found) = self.table.find_entry(xxh3_64(id.as_bytes()), |&at| at == user) {
+            found.remove();
+        }
+    }
 }
 
 impl State {
@@ -125,9 +134,13 @@ impl State {
     }
 
     pub(crate) fn has_user(&self, task: i32, id: &str) -> bool {
-        let found =
-            |task: &Task| task.table.find(xxh3_64(id.as_bytes()), |&at| *self.users[at as usize].id == *id).is_some();
-        self.tasks.get(&task).is_some_and(found)
+        self.find(task, id).is_some()
+    }
+
+    /// The slot of a user of a task, where he is known.
+    pub(crate) fn find(&self, task: i32, id: &str) -> Option<u32> {
+        let table = &self.tasks.get(&task)?.table;
+        table.find(xxh3_64(id.as_bytes()), |&at| *self.users[at as usize].id == *id).copied()
     }
 
     /// Has a user looked at when the watermark comes to `end`.

@@ -218,13 +218,14 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
     let Shared { config, topics, .. } = shared;
     let events = topics.input("events");
     let partitions = broker.partitions(&events)?.unwrap_or(0);
-    let inputs = [events.clone(), topics.input("items")];
+    let inputs = [events.clone(), topics.input("items"), topics.input("forget")];
     let member = member(config, Role::Router, worker);
     let log = broker.open(&group(config, Role::Router), &member, &inputs)?;
     let meter = shared.metrics.stage("router");
     let stage = RouterConfig {
         columns: config.event_columns(),
         events: events.into(),
+        forget: topics.input("forget").into(),
         events_partitions: partitions,
         by_user_partitions: shared.by_user_partitions,
         dim: config.sdim.enabled.then_some(config.sdim.dim),

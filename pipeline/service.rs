@@ -176,7 +176,7 @@ pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Re
 /// Where one is missing or has another N.
 pub fn check_topics(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<(), ServiceError> {
     let by_user = topics.by_user();
-    let inputs = ["events", "items"].map(|name| topics.input(name));
+    let inputs = ["events", "items", "forget"].map(|name| topics.input(name));
     let outputs = topics.outputs(&roles::rooms(config)).into_iter().map(|output| topics.name(output));
     for topic in inputs.into_iter().chain([by_user.clone(), topics.models()]).chain(outputs) {
         let found = broker.partitions(&topic)?;

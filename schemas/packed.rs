@@ -37,6 +37,9 @@ pub struct Header {
     pub columns: Vec<(String, ColumnType)>,
     /// Watermarks of source partitions, in force after the rows.
     pub controls: Vec<Control>,
+    /// Users who are to be forgotten after the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<String>,
 }
 
 /// What is known of one source partition.
@@ -212,7 +215,7 @@ mod tests {
         let controls = [Progress::Named, Progress::At(i64::MAX), Progress::Idle]
             .map(|progress| Control { topic: "events".into(), partition: 3, progress })
             .to_vec();
-        let header = Header { topic: "events".into(), columns: declared, controls };
+        let header = Header { topic: "events".into(), columns: declared, controls, forget: vec!["ada".into()] };
         let mut bytes = b"what stood there before".to_vec();
         let start = bytes.len();
         write(&header, Some(&rows(&columns)), &mut bytes).unwrap();

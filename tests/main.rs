@@ -20,6 +20,8 @@ mod outside;
 mod path;
 /// State that cannot be had.
 mod recovery;
+/// Snapshots in a store that speaks S3.
+mod s3;
 /// The whole service on a real Kafka.
 mod service_kafka;
 /// Seeded worlds in which everything fails.

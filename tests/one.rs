@@ -33,7 +33,8 @@ pub fn log(views: &str, sources: i32, settings: EmbeddedSettings) -> (Embedded, 
     let topics = Topics::new("app", "", views.names());
     let broker = Embedded::new(settings);
     let spec = |name: String, partitions| TopicSpec { name, partitions, settings: Vec::new() };
-    let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec(topics.by_user(), 2)];
+    let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec("forget".into(), 1)];
+    specs.push(spec(topics.by_user(), 2));
     specs.extend(topics.outputs(&[]).into_iter().map(|output| spec(topics.name(output), 2)));
     broker.create(&specs).unwrap();
     (broker, topics)

@@ -141,3 +141,54 @@ fn snapshots_of_another_topic_are_refused() {
     let error = go_on(&broker, &topics, Some(&folder)).unwrap_err();
     assert!(error.contains("id another") && error.contains("state.snapshots"), "{error}");
 }
+
+#[test]
+fn a_forgotten_user_is_gone_from_the_log_and_from_all_snapshots() {
+    let folder = tempfile::tempdir().unwrap();
+    let (broker, topics) = world(&folder);
+    let mut one = One::start(&broker, &topics, VIEWS, Some(bucket(&folder)), |_| {}).unwrap();
+    one.said();
+    broker.append("forget", 0, None, None, Some(br#"{"user_id":"u3"}"#)).unwrap();
+    broker.append("forget", 0, None, None, Some(br#"{"user":"u3"}"#)).unwrap();
+    one.settle().unwrap();
+    let said = one.said();
+    let of =
+        |topic: &str| said.iter().filter(|(of, _)| of == topic).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+    assert_eq!(of("features.ever"), [serde_json::Value::Null], "what readers saw is taken back");
+    assert_eq!(of("dead-letters").len(), 1);
+    let holds = |needle: &str| {
+        let parts = files(&folder, ".arrow").into_iter().map(|path| std::fs::read(path).unwrap());
+        let mut batches = parts.flat_map(|bytes| {
+            let batches: Vec<_> = pipeline::snapshot::part::batches(&bytes).unwrap().map(Result::unwrap).collect();
+            batches
+        });
+        batches.any(|batch| operators::describe_user(&batch, needle).unwrap().is_some_and(|state| state != "null"))
+    };
+    assert!(holds("u3"), "snapshots of before hold him");
+    // Two more snapshots of each partition, and he is gone.
+    for n in 0..4 {
+        for user in 4..7 {
+            one.feed(0, &format!(r#"{{"user_id":"u{user}","type":"a","time":{}}}"#, 100 + n));
+        }
+        one.settle().unwrap();
+    }
+    one.stop().unwrap();
+    assert!(!holds("u3") && holds("u4"));
+    let mut reader = broker.records(&[topics.by_user()]).unwrap();
+    let mut look = |record: pipeline::log::Incoming<'_>, _: pipeline::log::embedded::Headers<'_>| {
+        let packed = schemas::packed::read(record.value.unwrap()).unwrap();
+        let rows = packed.rows().unwrap();
+        let users = rows.iter().flat_map(|rows| {
+            let users = arrow::array::AsArray::as_string_view(rows.column_by_name("user_id").unwrap());
+            users.iter().flatten().map(String::from).collect::<Vec<_>>()
+        });
+        assert!(users.into_iter().all(|user| user != "u3"), "the log still holds him at {}", record.offset);
+    };
+    reader.poll_headers(std::time::Duration::ZERO, &mut look).unwrap();
+    // He comes back as somebody new.
+    let mut one = One::start(&broker, &topics, VIEWS, Some(bucket(&folder)), |_| {}).unwrap();
+    one.said();
+    one.feed(0, r#"{"user_id":"u3","type":"a","time":1000}"#);
+    one.settle().unwrap();
+    assert_eq!(one.said().last().unwrap().1["n"], 1);
+}

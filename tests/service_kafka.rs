@@ -48,6 +48,8 @@ pub struct World {
     pub app: String,
     sql: String,
     snapshots: String,
+    /// Further settings.
+    pub settings: Vec<(String, String)>,
 }
 
 impl World {
@@ -56,7 +58,7 @@ impl World {
         let sql = dir.path().join("views.sql");
         std::fs::write(&sql, views).unwrap();
         let snapshots = format!("file://{}/snapshots", dir.path().display());
-        Self { app, sql: sql.to_str().unwrap().into(), snapshots }
+        Self { app, sql: sql.to_str().unwrap().into(), snapshots, settings: Vec::new() }
     }
 
     /// `topics create`, which `topics check` then finds well.
@@ -102,6 +104,9 @@ impl World {
             ("state.snapshot_interval_ms", "400"),
         ];
         for (key, value) in settings {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
         command
@@ -192,8 +197,13 @@ enum Restart {
 }
 
 fn prove(how: Restart) {
+    prove_with(how, &[]);
+}
+
+fn prove_with(how: Restart, settings: &[(&str, &str)]) {
     let dir = tempfile::tempdir().unwrap();
-    let world = World::new(&dir, unique("service"), VIEWS);
+    let mut world = World::new(&dir, unique("service"), VIEWS);
+    world.settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     world.create_topics();
 
     let (lines, _) = streams::events(21, 4000, 50);
@@ -246,6 +256,11 @@ fn a_killed_process_loses_nothing_and_repeats_nothing() {
 #[test]
 fn a_process_that_is_stopped_ends_well_and_goes_on_from_its_snapshots() {
     prove(Restart::Stop);
+}
+
+#[test]
+fn the_newer_group_protocol_loses_nothing_and_repeats_nothing() {
+    prove_with(Restart::Kill, &[("kafka.properties.group.protocol", "consumer")]);
 }
 
 #[test]

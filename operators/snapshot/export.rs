@@ -25,6 +25,8 @@ pub struct Export {
     pub batches: Vec<RecordBatch>,
     /// How many there are, those who are gone included.
     pub users: usize,
+    /// Whether somebody is gone: older exports still hold him.
+    pub forgets: bool,
 }
 
 impl Fold {
@@ -35,7 +37,7 @@ impl Fold {
         let Some(task) = state.tasks.get_mut(&task) else { return Export::default() };
         let (changed, gone) = (std::mem::take(&mut task.changed), std::mem::take(&mut task.gone));
         let mut parts = Parts::new(&state.store);
-        let mut export = Export { batches: Vec::new(), users: changed.len() + gone.len() };
+        let mut export = Export { batches: Vec::new(), users: changed.len() + gone.len(), forgets: !gone.is_empty() };
         for user in changed {
             state.users[user as usize].has_changed = false;
             parts.add(state, user);

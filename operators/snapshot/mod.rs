@@ -17,12 +17,14 @@
 //! Timers are not written: they follow from the windows and the watermark.
 //!
 //! # Layout
-//! - `export`: users to batches. `import`: batches to users. `columns`: the lists both are made of.
+//! - `describe`: one user as JSON. `export`: users to batches. `import`: batches to users. `columns`: the lists both are made of.
 
 mod columns;
+mod describe;
 mod export;
 mod import;
 
+pub use describe::describe_user;
 pub use export::Export;
 pub use import::Restore;
 

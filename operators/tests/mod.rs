@@ -3,6 +3,7 @@
 mod aggregates;
 mod bounded;
 mod errors;
+mod forget;
 mod golden;
 mod reference;
 mod refused;

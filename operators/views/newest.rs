@@ -272,6 +272,36 @@ fn send(view: &View, state: &State, user: u32, key: &[u8], value: Option<&[u8]>,
     out.emit(task, record);
 }
 
+/// Takes back what readers see of a user who is being forgotten.
+pub(crate) fn take_back(
+    view: &View,
+    state: &State,
+    task: i32,
+    user_id: &str,
+    user: Option<u32>,
+    out: &mut dyn Emit,
+) -> Result<()> {
+    if state.tasks.get(&task).is_none_or(|task| task.is_muted) {
+        return Ok(());
+    }
+    let mut key = Vec::new();
+    let mut send = |key: &[u8]| {
+        let record =
+            Record { output: Output::View(view.index), partition: task, key: Some(key), value: None, headers: &[] };
+        out.emit(task, record);
+    };
+    if view.key_rows.is_none() {
+        send(user_id.as_bytes());
+        return Ok(());
+    }
+    let seen = user.map_or(&[][..], |user| &state.users[user as usize].seen);
+    for seen in seen.iter().filter(|seen| seen.view == view.index) {
+        key_of(user_id, &view.key_columns([&*seen.key].into_iter())?, 0, &mut key);
+        send(&key);
+    }
+    Ok(())
+}
+
 /// Notes which extra keys of a user have a value now, ascending; gives those that had one and have none now.
 fn track<'k>(view: &View, state: &mut State, user: u32, now: impl Iterator<Item = &'k [u8]>) -> Vec<Box<[u8]>> {
     let seen = &mut state.users[user as usize].seen;

@@ -17,7 +17,6 @@ const OWN: &[(&str, &str)] = &[
     ("enable.partition.eof", "the watermark needs to know when a partition is at its end"),
     ("group.id", "groups are named after the app and the role"),
     ("group.instance.id", "static membership comes from `instance`"),
-    ("group.protocol", "static membership and offsets in transactions are proven with the classic protocol"),
     ("isolation.level", "records of aborted transactions must not be read"),
     ("max.in.flight", "order and completeness come from transactions"),
     ("max.in.flight.requests.per.connection", "order and completeness come from transactions"),
@@ -48,6 +47,10 @@ pub fn refuse(properties: &BTreeMap<String, String>) -> Option<(String, String, 
         if let Some((_, setting)) = ELSEWHERE.iter().find(|(other, _)| other == name) {
             return Some((name.clone(), "it has a setting of its own".into(), format!("set `{setting}` instead")));
         }
+    }
+    if let Some(protocol) = properties.get("group.protocol").filter(|p| !matches!(p.as_str(), "classic" | "consumer")) {
+        let reason = format!("there is no group protocol `{protocol}`");
+        return Some(("group.protocol".into(), reason, "set `classic`, or `consumer` (KIP-848)".into()));
     }
     let ms = |name: &str| properties.get(name).and_then(|text| text.trim().parse::<u64>().ok());
     let limit = ms("transaction.timeout.ms").unwrap_or(TRANSACTION_TIMEOUT_MS);

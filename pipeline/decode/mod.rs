@@ -2,10 +2,12 @@
 
 mod event;
 mod field;
+mod forget;
 mod item;
 
 pub use event::{Event, decode_event};
 pub use field::Value;
+pub use forget::decode_forget;
 pub use item::{Item, decode_item};
 
 /// Why a record is a dead letter.

@@ -71,6 +71,16 @@ impl Due {
         self.waiting.keys().copied().collect()
     }
 
+    /// Forgets a user; his slot may be another's from now on.
+    pub fn forget_user(&mut self, task: i32, user: u32) {
+        if let Some(last) = self.last.get_mut(user as usize) {
+            *last = i64::MIN;
+        }
+        if let Some(waiting) = self.waiting.get_mut(&task) {
+            waiting.retain(|&(_, waits)| waits != user);
+        }
+    }
+
     /// Forgets a task; slots may be other users' from now on.
     pub fn forget(&mut self, task: i32) {
         self.waiting.remove(&task);

@@ -20,7 +20,7 @@ pub mod tables;
 use std::collections::BTreeMap;
 
 use operators::Fold;
-use schemas::output::{Emit, Room};
+use schemas::output::{Emit, Output, Record, Room};
 
 pub use items::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
@@ -70,6 +70,21 @@ impl Encoders {
     /// Versions of the models in force.
     pub fn versions(&self) -> BTreeMap<String, u64> {
         self.sdim.iter().map(|_| (Room::Sdim.name().to_owned(), record::MODEL_VERSION)).collect()
+    }
+
+    /// The user of `slot` is forgotten: it may be another's from now on.
+    pub fn forget_user(&mut self, task: i32, slot: Option<u32>) {
+        if let (Some(sdim), Some(slot)) = (&mut self.sdim, slot) {
+            sdim.forget_user(task, slot);
+        }
+    }
+
+    /// Takes back what readers see of a user: records without a value.
+    pub fn take_back(&self, task: i32, user_id: &str, out: &mut dyn Emit) {
+        if self.sdim.is_some() {
+            let (output, key) = (Output::Encoding(Room::Sdim), Some(user_id.as_bytes()));
+            out.emit(task, Record { output, partition: task, key, value: None, headers: &[] });
+        }
     }
 
     /// Another worker has the users of a task now. What is cached of others goes too: it is rebuilt on demand.

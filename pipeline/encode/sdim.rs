@@ -212,6 +212,12 @@ impl SdimRoom {
         }
     }
 
+    /// As [`super::Encoders::forget_user`].
+    pub fn forget_user(&mut self, task: i32, slot: u32) {
+        self.tables.drop_user(slot);
+        self.due.forget_user(task, slot);
+    }
+
     /// As [`super::Encoders::forget`].
     pub fn forget(&mut self, task: i32) {
         self.tables.clear();

@@ -109,6 +109,13 @@ impl Engine {
             self.meter.rows(rows.num_rows());
             self.fold.push(record.partition, &packed.topic(), &rows, task.minimum.in_force(), staged)?;
         }
+        for user_id in &packed.header.forget {
+            let slot = self.fold.forget(record.partition, user_id, staged)?;
+            self.encoders.forget_user(record.partition, slot);
+            if !task.muted {
+                self.encoders.take_back(record.partition, user_id, staged);
+            }
+        }
         if !packed.header.controls.is_empty() {
             let watermark = task.minimum.apply(&packed.header.controls);
             self.fold.advance(record.partition, watermark);
@@ -171,13 +178,15 @@ impl Engine {
         let tasks = ready.map(|(partition, task)| (*partition, task.next));
         let Some(partition) = snapshots.next(self.now, tasks) else { return false };
         let task = &self.tasks[&partition];
+        let export = self.fold.export(partition);
         let snapshot = Snapshot {
             at: task.at.clone(),
             offset: task.next,
             minimum: task.minimum.clone(),
             views: self.fold.view_identities(),
             models: self.encoders.versions(),
-            batches: self.fold.export(partition).batches,
+            forgets: export.forgets,
+            batches: export.batches,
         };
         snapshots.submit(self.now, snapshot);
         true

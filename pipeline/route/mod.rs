@@ -19,7 +19,7 @@ use schemas::partition::partition_of;
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
 use crate::dead_letter;
-use crate::decode::{DecodeError, Event, decode_event, decode_item};
+use crate::decode::{DecodeError, Event, decode_event, decode_forget, decode_item};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
@@ -39,6 +39,8 @@ pub struct RouterConfig {
     pub columns: EventColumns,
     /// The full name of the `events` topic.
     pub events: Arc<str>,
+    /// The full name of the `forget` topic.
+    pub forget: Arc<str>,
     /// How many partitions the `events` topic has.
     pub events_partitions: i32,
     /// N: the partitions of `by-user`.
@@ -138,23 +140,32 @@ impl Router {
         Ok(())
     }
 
+    /// What was routed of the user before goes before, what comes after goes after.
+    fn forget(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), DecodeError> {
+        let user_id = decode_forget(checked(record, self.config.bytes_max)?)?;
+        let partition = partition_of(user_id.as_bytes(), self.config.by_user_partitions);
+        let header = Header { forget: vec![user_id.into_owned()], ..Header::default() };
+        self.send(partition, header, staged);
+        Ok(())
+    }
+
     fn push(&mut self, origin: Origin, half: Half<'_>, event: &Event<'_>, staged: &mut dyn Emit) {
         let partition = partition_of(half.user_id.as_bytes(), self.config.by_user_partitions);
         let rows = &mut self.destinations[partition as usize].rows;
         rows.push(origin, half, event);
         self.rows += 1;
         if rows.bytes() >= PACKED_BYTES_MAX {
-            self.send(partition, Vec::new(), staged);
+            self.send(partition, Header::default(), staged);
         }
     }
 
-    /// Stages one packed record for `partition`: its rows, if any, and `controls`.
-    fn send(&mut self, partition: i32, controls: Vec<Control>, staged: &mut dyn Emit) {
+    /// Stages one packed record for `partition`: its rows, if any, and what `header` says besides.
+    fn send(&mut self, partition: i32, header: Header, staged: &mut dyn Emit) {
         let rows = self.destinations[partition as usize].rows.take();
         let topic = if rows.is_some() { self.config.events.to_string() } else { String::new() };
         let columns = self.config.columns.declared().to_vec();
         self.packed.clear();
-        packed::write(&Header { topic, columns, controls }, rows.as_ref(), &mut self.packed)
+        packed::write(&Header { topic, columns, ..header }, rows.as_ref(), &mut self.packed)
             .expect("rows of the wire schema can be written");
         let value = Some(self.packed.as_slice());
         staged.emit(TASK, Record { output: Output::ByUser, partition, key: None, value, headers: &[] });
@@ -234,12 +245,14 @@ impl Stage for Router {
         input.next = record.offset + 1;
         input.source.read();
         self.counters.records += 1;
-        let routed = match *record.topic == self.config.events {
-            true => self.event(record, staged),
-            false if record.value.is_none() => Ok(()),
-            false => {
-                checked(record, self.config.bytes_max).and_then(|value| decode_item(value, self.config.dim)).map(drop)
-            }
+        let routed = if *record.topic == self.config.events {
+            self.event(record, staged)
+        } else if *record.topic == self.config.forget {
+            self.forget(record, staged)
+        } else if record.value.is_none() {
+            Ok(())
+        } else {
+            checked(record, self.config.bytes_max).and_then(|value| decode_item(value, self.config.dim)).map(drop)
         };
         if let Err(error) = routed {
             self.dead_letter(record, &error, staged);
@@ -278,7 +291,7 @@ impl Stage for Router {
             if everybody || self.destinations[partition].rows.bytes() > 0 {
                 let controls = self.controls(partition);
                 if !controls.is_empty() || self.destinations[partition].rows.bytes() > 0 {
-                    self.send(partition as i32, controls, staged);
+                    self.send(partition as i32, Header { controls, ..Header::default() }, staged);
                 }
             }
         }

@@ -20,7 +20,7 @@ impl Generated {
 
 impl Feed for Generated {
     fn partitions(&self, topic: &str) -> i32 {
-        i32::from(topic == "events" || self.dim.is_some())
+        i32::from(topic == "events" || (topic == "items" && self.dim.is_some()))
     }
 
     fn feed(&mut self, append: &mut Append<'_>) -> Result<(), RunError> {

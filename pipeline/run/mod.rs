@@ -30,6 +30,8 @@ use crate::service::{self, ServiceError};
 use crate::source::SourceError;
 use crate::{engine::Engine, model, route::Router};
 
+/// The inputs that a run takes.
+const INPUTS: [&str; 3] = ["items", "events", "forget"];
 /// Items between two reads of the catalogue: the items topic holds no more than it can.
 const ITEMS_BETWEEN_READS: u64 = 4096;
 
@@ -172,8 +174,8 @@ fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
 }
 
 fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<AtomicBool>) -> Result<(), RunError> {
-    let inputs = ["items", "events"].map(|name| (shared.topics.input(name), feed.partitions(name).max(1)));
-    let [(items, items_partitions), (events, events_partitions)] = inputs;
+    let inputs = INPUTS.map(|name| (shared.topics.input(name), feed.partitions(name).max(1)));
+    let [(items, _), (events, _), (forget, _)] = &inputs;
     let mut follower = service::read_items(shared, broker, stop)?;
     let (mut reading_items, mut count) = (true, 0_u64);
     feed.feed(&mut |topic, partition, value| {
@@ -182,7 +184,7 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
         }
         if topic == "items" {
             count += 1;
-            broker.append(&items, partition, None, None, Some(value))?;
+            broker.append(items, partition, None, None, Some(value))?;
             if count.is_multiple_of(ITEMS_BETWEEN_READS) {
                 catch_up(&mut follower, stop)?;
             }
@@ -191,13 +193,30 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
         if std::mem::take(&mut reading_items) {
             catch_up(&mut follower, stop)?;
         }
-        broker.append(&events, partition, None, None, Some(value))?;
+        if topic == "forget" {
+            // Two topics have no order between them: all that stands before it is routed before it.
+            wait_routed(shared, broker, events, stop)?;
+            broker.append(forget, partition, None, None, Some(value))?;
+            return wait_routed(shared, broker, forget, stop);
+        }
+        broker.append(events, partition, None, None, Some(value))?;
         Ok(())
     })?;
     catch_up(&mut follower, stop)?;
-    for (topic, partitions) in [(&items, items_partitions), (&events, events_partitions)] {
-        for partition in 0..partitions {
+    for (topic, partitions) in &inputs {
+        for partition in 0..*partitions {
             broker.seal(topic, partition)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the router has committed all of `topic`.
+fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBool) -> Result<(), RunError> {
+    let group = roles::group(&shared.config, Role::Router);
+    while !broker.wait_drained(&group, topic, Duration::from_millis(100))? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(RunError::Stopped);
         }
     }
     Ok(())
@@ -212,7 +231,7 @@ fn catch_up(follower: &mut Option<Follower>, stop: &AtomicBool) -> Result<(), Ru
 
 fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
     let spec = |name: String, partitions: i32| TopicSpec { name, partitions, settings: Vec::new() };
-    let inputs = ["items", "events"].map(|name| (name, feed.partitions(name).max(1)));
+    let inputs = INPUTS.map(|name| (name, feed.partitions(name).max(1)));
     let sources = inputs.iter().map(|&(_, partitions)| partitions).max().unwrap_or(1);
     let n = config.partitions_embedded() as i32;
     let mut specs: Vec<_> = inputs.iter().map(|&(name, partitions)| spec(topics.input(name), partitions)).collect();

@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub models: BTreeMap<String, u64>,
     /// The users.
     pub batches: Vec<RecordBatch>,
+    /// Whether one of them is gone, so that parts from before must not be needed any more.
+    pub forgets: bool,
 }
 
 /// Where an application's snapshots are.
@@ -133,7 +135,7 @@ impl Archive {
             models: snapshot.models.clone(),
             parts: parts.to_vec(),
         };
-        if manifest.generations() + 1 >= GENERATIONS_MAX {
+        if snapshot.forgets || manifest.generations() + 1 >= GENERATIONS_MAX {
             manifest.parts.clear();
         }
         let written = if manifest.parts.len() < parts.len() {

@@ -12,6 +12,8 @@ pub enum InputTopic {
     Events,
     /// The table of items.
     Items,
+    /// Users who are to be forgotten.
+    Forget,
 }
 
 impl InputTopic {
@@ -20,13 +22,14 @@ impl InputTopic {
         match self {
             Self::Events => "events",
             Self::Items => "items",
+            Self::Forget => "forget",
         }
     }
 
     /// The field that becomes the record's key.
     pub fn key_field(self) -> &'static str {
         match self {
-            Self::Events => "user_id",
+            Self::Events | Self::Forget => "user_id",
             Self::Items => "item_id",
         }
     }
@@ -86,11 +89,12 @@ impl Input {
 }
 
 fn topic_of(name: &str) -> Result<InputTopic, (String, String)> {
-    let allowed = "the topics that are read are events and items";
+    let allowed = "the topics that are read are events, items and forget";
     match name {
         "events" => Ok(InputTopic::Events),
         "items" => Ok(InputTopic::Items),
-        "candidates" | "feedback" | "forget" => {
+        "forget" => Ok(InputTopic::Forget),
+        "candidates" | "feedback" => {
             Err((format!("topic `{name}` is not read by this version"), format!("leave it out: {allowed}")))
         }
         _ => Err((format!("unknown topic `{name}`"), allowed.into())),

@@ -9,7 +9,7 @@ use crate::broker::{brokers, unique};
 use crate::service_kafka::World;
 
 /// Python with confluent-kafka, numpy and safetensors; `make test` makes one.
-fn python() -> String {
+pub fn python() -> String {
     std::env::var("WELLSPRING_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 

@@ -163,7 +163,8 @@ impl World {
         let topics = Topics::new("app", "", views().names());
         let spec = |name: String, partitions: i32| TopicSpec { name, partitions, settings: Vec::new() };
         let sources = plan.events.len() as i32;
-        let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec(topics.models(), 1)];
+        let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec("forget".into(), 1)];
+        specs.push(spec(topics.models(), 1));
         specs.push(spec(topics.by_user(), plan.partitions as i32));
         specs.extend(topics.outputs(&[Room::Sdim]).into_iter().map(|output| match output {
             Output::Late | Output::DeadLetter => spec(topics.name(output), sources),

@@ -84,7 +84,9 @@ pub(super) fn member(
 pub(super) fn reader(brokers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
     let mut fixed = READ_FIXED.to_vec();
     fixed.push(("group.id", "wellspring.reader"));
-    config(brokers, properties, &READ, &fixed)
+    let mut allowed = properties.clone();
+    allowed.retain(|key, _| key != "group.protocol" && CLASSIC.iter().all(|(classic, _)| key != classic));
+    config(brokers, &allowed, &READ, &fixed)
 }
 
 const WRITE: [(&str, &str); 4] = [
@@ -136,5 +138,7 @@ mod tests {
             assert_eq!(made.get(key), None);
         }
         assert_eq!(member("b:1", &properties(&[]), "g", "i").get("heartbeat.interval.ms"), Some("1000"));
+        let lone = reader("b:1", &properties(&[("group.protocol", "consumer"), ("session.timeout.ms", "6000")]));
+        assert_eq!((lone.get("group.protocol"), lone.get("session.timeout.ms")), (None, None));
     }
 }
