@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::{ColumnType, EventColumns};
+use crate::hostile::read_hostile;
 
 const MAGIC: &[u8; 3] = b"WS1";
 const KIND_EVENTS: u8 = b'e';
@@ -100,9 +101,15 @@ pub fn write(header: &Header, rows: Option<&RecordBatch>, out: &mut Vec<u8>) -> 
         None => out.extend_from_slice(&0_u32.to_le_bytes()),
         Some(rows) => write_rows(rows, start, out)?,
     }
-    let checksum = xxh3_64(&out[start + CHECKED..]);
-    out[start + MAGIC.len() + 1..start + CHECKED].copy_from_slice(&checksum.to_le_bytes());
+    seal(&mut out[start..]).expect("a record is longer than its checksum");
     Ok(())
+}
+
+/// Puts the checksum of what follows it into a record; none where it is too short to have one.
+pub fn seal(record: &mut [u8]) -> Option<()> {
+    let checksum = xxh3_64(record.get(CHECKED..)?);
+    record[MAGIC.len() + 1..CHECKED].copy_from_slice(&checksum.to_le_bytes());
+    Some(())
 }
 
 fn write_rows(rows: &RecordBatch, start: usize, out: &mut Vec<u8>) -> Result<(), PackedError> {
@@ -169,8 +176,12 @@ impl Packed<'_> {
         let columns = EventColumns::new(self.header.columns.clone()).map_err(|e| wrong(e.to_string()))?;
         let version = message.version();
         let body = Buffer::from(self.body);
-        let rows = read_record_batch(&body, batch, columns.wire_schema(), &HashMap::new(), None, &version)?;
-        Ok(Some(rows))
+        if batch.compression().is_some() {
+            // Nobody writes it, and how much memory it takes stands in the bytes.
+            return Err(wrong("it is compressed".into()));
+        }
+        let read = || read_record_batch(&body, batch, columns.wire_schema(), &HashMap::new(), None, &version);
+        Ok(Some(read_hostile(read)?))
     }
 
     /// The topic of the rows.

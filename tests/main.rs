@@ -10,6 +10,8 @@ mod command;
 mod compose;
 /// Settings: three places, one meaning.
 mod config;
+/// Hostile bytes.
+mod fuzz;
 /// The log that is Apache Kafka.
 mod log_kafka;
 /// One process, stepped by hand.

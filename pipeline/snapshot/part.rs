@@ -5,6 +5,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use schemas::hostile::read_hostile;
 
 /// A part is ended when it has so many bytes: what has to be in memory at once to read it.
 const BYTES_MAX: usize = 32 << 20;
@@ -59,5 +60,6 @@ impl PartWriter {
 /// # Errors
 /// Where the bytes are no Arrow stream.
 pub fn batches(bytes: &[u8]) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + '_, ArrowError> {
-    StreamReader::try_new(bytes, None)
+    let mut reader = read_hostile(|| StreamReader::try_new(bytes, None))?;
+    Ok(std::iter::from_fn(move || read_hostile(|| reader.next().transpose()).transpose()))
 }
