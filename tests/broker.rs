@@ -20,8 +20,8 @@ const NEEDED: &str = "install Java 17 and Maven (Debian: apt-get install openjdk
                       running broker in WELLSPRING_TEST_BROKERS";
 const READY_MAX: Duration = Duration::from_secs(120);
 
-/// Kept for the whole process: when its standard input closes, the broker ends.
-static STARTED: OnceLock<Result<(String, Option<Child>), String>> = OnceLock::new();
+/// Kept for the whole process.
+static STARTED: OnceLock<Result<(String, Option<Node>), String>> = OnceLock::new();
 
 /// The bootstrap servers; started at the first call.
 ///
@@ -30,11 +30,74 @@ static STARTED: OnceLock<Result<(String, Option<Child>), String>> = OnceLock::ne
 pub fn brokers() -> &'static str {
     let started = STARTED.get_or_init(|| match env::var("WELLSPRING_TEST_BROKERS") {
         Ok(brokers) => Ok((brokers, None)),
-        Err(_) => start().map(|(brokers, guard)| (brokers, Some(guard))),
+        Err(_) => Node::start("").map(|node| (node.address(), Some(node))),
     });
     match started {
         Ok((brokers, _)) => brokers,
-        Err(why) => panic!("no Kafka to test with: {why}; {NEEDED}"),
+        Err(why) => missing(why),
+    }
+}
+
+fn missing(why: &str) -> ! {
+    panic!("no Kafka to test with: {why}; {NEEDED}")
+}
+
+/// A broker of a test's own, which may be killed and started again.
+pub struct Node {
+    data: PathBuf,
+    ports: [u16; 2],
+    /// When its standard input closes, the broker ends.
+    guard: Option<Child>,
+}
+
+impl Node {
+    /// A broker with further settings.
+    ///
+    /// # Panics
+    /// Where none can be started.
+    pub fn new(settings: &str) -> Self {
+        Self::start(settings).unwrap_or_else(|why| missing(&why))
+    }
+
+    fn start(settings: &str) -> Result<Self, String> {
+        let data = env::temp_dir().join(unique("wellspring-kafka"));
+        let ports = free_ports().map_err(|error| said("a free port", error))?;
+        fs::create_dir_all(&data).map_err(|error| said("the broker's data folder", error))?;
+        let mut node = Self { data, ports, guard: None };
+        node.format(settings)?;
+        node.run()?;
+        Ok(node)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Ends the broker without a word; what it has written stays.
+    pub fn kill(&mut self) {
+        fs::write(self.data.join("keep"), "").expect("the broker's data folder");
+        self.end();
+    }
+
+    /// Starts it again.
+    pub fn start_again(&mut self) {
+        fs::remove_file(self.data.join("keep")).expect("it was killed");
+        self.run().unwrap_or_else(|why| missing(&why));
+    }
+
+    fn end(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            drop(guard.stdin.take());
+            let _ = guard.wait();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+        let _ = fs::remove_dir_all(&self.data);
     }
 }
 
@@ -153,58 +216,62 @@ appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=[%d] %p %m (%c{1})%n
 ";
 
-fn start() -> Result<(String, Child), String> {
-    let jars = jars()?;
-    let data = env::temp_dir().join(unique("wellspring-kafka"));
-    let ports = free_ports().map_err(|error| said("a free port", error))?;
-    let file = |name: &str, text: &str| {
-        fs::write(data.join(name), text).map_err(|error| said("the broker's data folder", error))
-    };
-    fs::create_dir_all(&data).map_err(|error| said("the broker's data folder", error))?;
-    file("server.properties", &properties(&data, ports))?;
-    file("log4j2.properties", LOGGING)?;
-    let java = |class: &str| {
+impl Node {
+    fn java(&self, class: &str) -> Result<Vec<String>, String> {
         // Quick to start, and small.
         let flags = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"];
         let mut words: Vec<String> = flags.map(String::from).to_vec();
-        words.push(format!("{}/*", jars.display()));
-        words.push(format!("-Dlog4j2.configurationFile={}", data.join("log4j2.properties").display()));
+        words.push(format!("{}/*", jars()?.display()));
+        words.push(format!("-Dlog4j2.configurationFile={}", self.data.join("log4j2.properties").display()));
         words.push(class.into());
-        words
-    };
-    let settings = data.join("server.properties");
-    let cluster = "d2VsbHNwcmluZy10ZXN0cw";
-    run(Command::new("java")
-        .args(java("kafka.tools.StorageTool"))
-        .args(["format", "-t", cluster, "-c"])
-        .arg(&settings))?;
-    let log = data.join("log");
-    let guard = Command::new("sh")
-        .arg("-c")
-        .arg(
-            r#"data=$1; shift; java "$@" >"$data/log" 2>&1 </dev/null & pid=$!
-                cat >/dev/null; kill -9 $pid; wait $pid; rm -rf "$data""#,
-        )
-        .args(["sh".as_ref(), data.as_os_str()])
-        .args(java("kafka.Kafka"))
-        .arg(&settings)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // An interrupt from the keyboard must not reach it before its broker is ended.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| said("sh", error))?;
-    let deadline = Instant::now() + READY_MAX;
-    loop {
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        if text.contains("Kafka Server started") {
-            return Ok((format!("127.0.0.1:{}", ports[0]), guard));
+        Ok(words)
+    }
+
+    fn format(&self, settings: &str) -> Result<(), String> {
+        let file = |name: &str, text: &str| {
+            fs::write(self.data.join(name), text).map_err(|error| said("the broker's data folder", error))
+        };
+        // Of a setting that is there twice the last counts.
+        file("server.properties", &(properties(&self.data, self.ports) + settings))?;
+        file("log4j2.properties", LOGGING)?;
+        let cluster = "d2VsbHNwcmluZy10ZXN0cw";
+        run(Command::new("java")
+            .args(self.java("kafka.tools.StorageTool")?)
+            .args(["format", "-t", cluster, "-c"])
+            .arg(self.data.join("server.properties")))
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let log = self.data.join("log");
+        let _ = fs::remove_file(&log);
+        let guard = Command::new("sh")
+            .arg("-c")
+            .arg(
+                r#"data=$1; shift; java "$@" >"$data/log" 2>&1 </dev/null & pid=$!
+                cat >/dev/null; kill -9 $pid; wait $pid; [ -e "$data/keep" ] || rm -rf "$data""#,
+            )
+            .args(["sh".as_ref(), self.data.as_os_str()])
+            .args(self.java("kafka.Kafka")?)
+            .arg(self.data.join("server.properties"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // An interrupt from the keyboard must not reach it before its broker is ended.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| said("sh", error))?;
+        self.guard = Some(guard);
+        let deadline = Instant::now() + READY_MAX;
+        loop {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            if text.contains("Kafka Server started") {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || text.contains("Exiting Kafka") {
+                let tail: Vec<&str> = text.lines().rev().take(15).collect();
+                return Err(format!("it did not start: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n")));
+            }
+            thread::sleep(Duration::from_millis(50));
         }
-        if Instant::now() >= deadline || text.contains("Exiting Kafka") {
-            let tail: Vec<&str> = text.lines().rev().take(15).collect();
-            return Err(format!("it did not start: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n")));
-        }
-        thread::sleep(Duration::from_millis(50));
     }
 }

@@ -10,6 +10,8 @@ mod command;
 mod compose;
 /// Settings: three places, one meaning.
 mod config;
+/// Outages, rolling restarts, and who may come in.
+mod faults_kafka;
 /// Hostile bytes.
 mod fuzz;
 /// The log that is Apache Kafka.

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pipeline::log::kafka::KafkaFeed;
+use pipeline::log::kafka::{KafkaBroker, KafkaFeed};
 use pipeline::log::{Broker, Reader, TopicPartition};
 use serde_json::Value;
 
-use crate::broker::{brokers, kafka, unique};
+use crate::broker::{brokers, unique};
 use crate::path::{Lines, VIEWS, outputs};
 use crate::streams;
 
@@ -35,7 +35,7 @@ impl Service {
     }
 
     /// SIGTERM: it ends by itself, soon, with status 0.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let started = Instant::now();
         self.signal(libc::SIGTERM);
         let status = self.0.wait().unwrap();
@@ -50,6 +50,9 @@ pub struct World {
     snapshots: String,
     /// Further settings.
     pub settings: Vec<(String, String)>,
+    /// Where the cluster is, and what it asks for.
+    pub brokers: String,
+    pub properties: BTreeMap<String, String>,
 }
 
 impl World {
@@ -58,7 +61,18 @@ impl World {
         let sql = dir.path().join("views.sql");
         std::fs::write(&sql, views).unwrap();
         let snapshots = format!("file://{}/snapshots", dir.path().display());
-        Self { app, sql: sql.to_str().unwrap().into(), snapshots, settings: Vec::new() }
+        Self {
+            app,
+            sql: sql.to_str().unwrap().into(),
+            snapshots,
+            settings: Vec::new(),
+            brokers: brokers().into(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    pub fn cluster(&self) -> KafkaBroker {
+        KafkaBroker::new(&self.brokers, &self.properties)
     }
 
     /// `topics create`, which `topics check` then finds well.
@@ -71,7 +85,7 @@ impl World {
 
     /// Sends lines to an input.
     pub fn send_to(&self, input: &str, lines: &[Vec<u8>]) {
-        let mut feed = KafkaFeed::open(&kafka(&[])).unwrap();
+        let mut feed = KafkaFeed::open(&self.cluster()).unwrap();
         let topic = self.topic(input);
         for (n, line) in lines.iter().enumerate() {
             let key = format!("{n}");
@@ -87,7 +101,7 @@ impl World {
             ("app", self.app.as_str()),
             ("topics.prefix", &format!("{}.", self.app)),
             ("topics.partitions", "3"),
-            ("kafka.brokers", brokers()),
+            ("kafka.brokers", &self.brokers),
             ("partitions", "4"),
             ("views.file", &self.sql),
             ("instance", instance),
@@ -109,6 +123,9 @@ impl World {
         for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
+        for (key, value) in &self.properties {
+            command.arg("--set").arg(format!("kafka.properties.{key}={value}"));
+        }
         command
     }
 
@@ -118,7 +135,7 @@ impl World {
 
     /// Until the log is trimmed somewhere: then there are three snapshots of a partition.
     fn wait_for_snapshots(&self) {
-        let broker = kafka(&[]);
+        let broker = self.cluster();
         let mut log = broker.open(&format!("{}.look", self.app), "look", &[self.by_user()]).unwrap();
         let by_user = |partition| TopicPartition { topic: self.by_user().into(), partition };
         let started = Instant::now();
@@ -128,6 +145,17 @@ impl World {
             self.send_to("events", &[end]);
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Ends the stream, and holds what comes out against `expected`: each window once, nothing missing.
+    pub fn check(&self, expected: &Seen) {
+        let end = br#"{"user_id":"the-end","type":"end","time":1900000000000}"#.to_vec();
+        self.send_to("events", &[end.clone(), end.clone(), end]);
+        let seen = read(self, expected);
+        assert_eq!(seen.twice, [""; 0]);
+        let missing = expected.records.iter().find(|(key, value)| seen.records.get(*key) != Some(value));
+        assert_eq!(missing.map(|(key, value)| (key, value, seen.records.get(key))), None);
+        assert_eq!(seen.records.len(), expected.records.len());
     }
 
     fn by_user(&self) -> String {
@@ -141,7 +169,7 @@ impl World {
 
 /// Keys of windows with their values, and the newest value of each user; a window that comes twice is an error.
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
     records: BTreeMap<(String, String), Value>,
     twice: Vec<String>,
 }
@@ -171,7 +199,7 @@ fn rounded(value: &Value) -> Value {
 fn read(world: &World, expected: &Seen) -> Seen {
     let mut seen = Seen::default();
     let topics: Vec<String> = TOPICS.iter().map(|view| world.topic(&format!("features.{view}"))).collect();
-    let mut reader: Box<dyn Reader> = kafka(&[]).reader(&topics).unwrap();
+    let mut reader: Box<dyn Reader> = world.cluster().reader(&topics).unwrap();
     let started = Instant::now();
     let prefix = world.topic("features.");
     while seen.records != expected.records && started.elapsed() < LIMIT {
@@ -186,6 +214,19 @@ fn read(world: &World, expected: &Seen) -> Seen {
             .unwrap();
     }
     seen
+}
+
+/// Lines of events, and what a run over files makes of them.
+pub fn lines_and_outcome(seed: u64, count: usize) -> (Vec<Vec<u8>>, Seen) {
+    let (lines, _) = streams::events(seed, count, 50);
+    let settings = [("events.out_of_orderness_ms", 100_000_000.into()), ("events.dedupe_ids", 10_000.into())];
+    let mut expected = Seen::default();
+    let (_, files) = outputs(&mut Lines { events: vec![lines.clone()], items: Vec::new() }, &settings, VIEWS);
+    for view in TOPICS {
+        files[&format!("features.{view}")].iter().for_each(|value| expected.take(view, value.clone()));
+    }
+    expected.twice.clear();
+    (lines, expected)
 }
 
 /// What happens to one of two processes in the middle.
@@ -206,18 +247,7 @@ fn prove_with(how: Restart, settings: &[(&str, &str)]) {
     world.settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     world.create_topics();
 
-    let (lines, _) = streams::events(21, 4000, 50);
-    let settings = [("events.out_of_orderness_ms", 100_000_000.into()), ("events.dedupe_ids", 10_000.into())];
-    let mut expected = Seen::default();
-    let (_, files) = outputs(&mut Lines { events: vec![lines.clone()], items: Vec::new() }, &settings, VIEWS);
-    for view in TOPICS.iter().take(3) {
-        files[&format!("features.{view}")].iter().for_each(|value| expected.take(view, value.clone()));
-    }
-    for view in TOPICS.iter().skip(3) {
-        for value in &files[&format!("features.{view}")] {
-            expected.take(view, value.clone());
-        }
-    }
+    let (lines, expected) = lines_and_outcome(21, 4000);
 
     let mut services = vec![world.serve("a"), world.serve("b")];
     let (first, second) = lines.split_at(2000);
@@ -234,13 +264,7 @@ fn prove_with(how: Restart, settings: &[(&str, &str)]) {
     } else {
         world.send_to("events", second);
     }
-    let end = br#"{"user_id":"the-end","type":"end","time":1900000000000}"#.to_vec();
-    world.send_to("events", &[end.clone(), end.clone(), end]);
-    let seen = read(&world, &expected);
-    assert_eq!(seen.twice, [""; 0]);
-    let missing = expected.records.iter().find(|(key, value)| seen.records.get(*key) != Some(value));
-    assert_eq!(missing.map(|(key, value)| (key, value, seen.records.get(key))), None);
-    assert_eq!(seen.records.len(), expected.records.len());
+    world.check(&expected);
 }
 
 #[test]

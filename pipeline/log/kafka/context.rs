@@ -91,8 +91,17 @@ impl ConsumerContext for MemberContext {
     }
 }
 
-/// For clients without a group.
-pub(super) struct QuietContext;
+/// For clients without a group: keeps the first error that tells why no broker lets it in.
+#[derive(Default)]
+pub(super) struct QuietContext {
+    told: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl QuietContext {
+    pub(super) fn told(&self) -> Option<(RDKafkaErrorCode, String)> {
+        lock(&self.told).clone()
+    }
+}
 
 impl ClientContext for QuietContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -100,6 +109,14 @@ impl ClientContext for QuietContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{Authentication, Resolve, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+        // Two ends that do not agree on TLS are, to librdkafka, a connection like any other that broke.
+        let disagree = reason.contains("SSL handshake failed") || reason.contains("security.protocol");
+        let code = if disagree { Some(SSL) } else { error.rdkafka_error_code() };
+        let telling = [Authentication, SaslAuthenticationFailed, UnsupportedSASLMechanism, SSL, Resolve];
+        if let Some(code) = code.filter(|code| telling.contains(code)) {
+            lock(&self.told).get_or_insert((code, reason.to_owned()));
+        }
         error_line(&error, reason);
     }
 }

@@ -10,7 +10,10 @@ fn advice(code: Code) -> Option<&'static str> {
         | Code::AllBrokersDown
         | Code::Resolve
         | Code::OperationTimedOut
-        | Code::RequestTimedOut => "no broker answered in time: check `kafka.brokers`, and that the brokers are up",
+        | Code::RequestTimedOut => {
+            "no broker answered in time: check `kafka.brokers`, that the brokers are up, and that \
+             `kafka.properties.security.protocol` is theirs"
+        }
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             "no such topic or partition: create it first (`wellspring topics create`)"
         }

@@ -4,11 +4,13 @@
 //! - `settings`: librdkafka's properties, ours and the user's.
 //! - `member`: the [`Log`] of one worker. `producer`: its transactional producer. `reader`: a [`Reader`].
 //! - `feed`: a producer without transactions. `context`: what librdkafka tells from inside. `errors`: what to do then.
+//! - `diagnosis`: why no broker answers.
 //! - `identity`: what tells a topic from another one of the same name.
 //! - `closing`: a consumer that is dropped in bounded time. `ends`: where partitions begin and end, as far as the client knows.
 
 mod closing;
 mod context;
+mod diagnosis;
 mod ends;
 mod errors;
 mod feed;
@@ -49,7 +51,7 @@ impl KafkaBroker {
     }
 
     fn admin(&self) -> Result<AdminClient<QuietContext>, LogError> {
-        let made = settings::admin(&self.brokers, &self.properties).create_with_context(QuietContext);
+        let made = settings::admin(&self.brokers, &self.properties).create_with_context(QuietContext::default());
         made.map_err(|error| errors::fatal(self.name(), &error))
     }
 
@@ -76,7 +78,8 @@ impl Broker for KafkaBroker {
     }
 
     fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
-        partitions_of(self.admin()?.inner(), topic)
+        let found = partitions_of(self.admin()?.inner(), topic);
+        found.map_err(|error| diagnosis::explained(error, &self.brokers, &self.properties))
     }
 
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<String>, LogError> {

@@ -37,7 +37,7 @@ pub(super) struct KafkaReader {
 impl Topic {
     fn open(config: &ClientConfig, name: &str) -> Result<Self, LogError> {
         let context = || format!("reader of topic \"{name}\"");
-        let made = config.create_with_context(QuietContext);
+        let made = config.create_with_context(QuietContext::default());
         let consumer: BaseConsumer<QuietContext> = made.map_err(|error| errors::fatal(context(), &error))?;
         let count = partitions_of(consumer.client(), name)?.ok_or_else(|| unknown_topic(name))?;
         let places = (0..count).map(|_| Place { next: 0, target: 0 }).collect();
