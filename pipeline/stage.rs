@@ -76,7 +76,8 @@ pub trait Stage {
 pub struct Pace {
     /// At the latest (`engine.commit_interval_ms`).
     pub commit_interval: Duration,
-    /// When the input is drained, but not before this.
+    /// When the input is drained, but not before this, nor so soon that commits take more than a fifth of the time: a
+    /// trickle would else keep the brokers busy with transactions.
     pub drained_after: Duration,
     /// When this much is staged.
     pub bytes_max: usize,
@@ -105,6 +106,8 @@ pub struct Worker<S> {
     /// Since when records are taken that are not committed.
     open_since: Option<Duration>,
     taken: u64,
+    /// How long commits take, a moving average.
+    commit_took: Duration,
     /// The timestamp of the oldest record taken and not committed, in ms since 1970.
     oldest_ms: Option<i64>,
     lag_at: Duration,
@@ -127,6 +130,7 @@ impl<S: Stage> Worker<S> {
             meter,
             open_since: None,
             taken: 0,
+            commit_took: Duration::ZERO,
             oldest_ms: None,
             lag_at: Duration::ZERO,
         }
@@ -163,7 +167,7 @@ impl<S: Stage> Worker<S> {
         let wait = match self.open_since {
             None => self.pace.idle_poll,
             Some(since) => {
-                let drained = (since + self.pace.drained_after).saturating_sub(now);
+                let drained = (since + self.drained_after()).saturating_sub(now);
                 drained.min((since + self.pace.commit_interval).saturating_sub(now))
             }
         };
@@ -195,15 +199,21 @@ impl<S: Stage> Worker<S> {
             return Ok(());
         };
         let open = now.saturating_sub(since);
-        let drained = taken == 0 && open >= self.pace.drained_after;
+        let drained = taken == 0 && open >= self.drained_after();
         if drained
             || open >= self.pace.commit_interval
             || self.staged.bytes() + self.stage.bytes_to_come() >= self.pace.bytes_max
         {
             self.commit()?;
-            self.stage.settled(now);
+            let ended = clock();
+            self.commit_took = (self.commit_took * 3 + ended.saturating_sub(now)) / 4;
+            self.stage.settled(ended);
         }
         Ok(())
+    }
+
+    fn drained_after(&self) -> Duration {
+        (self.commit_took * 4).clamp(self.pace.drained_after, self.pace.commit_interval)
     }
 
     fn changed(&mut self, changes: &[Change]) -> Result<(), StageError> {
