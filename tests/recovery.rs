@@ -192,3 +192,46 @@ fn a_forgotten_user_is_gone_from_the_log_and_from_all_snapshots() {
     one.settle().unwrap();
     assert_eq!(one.said().last().unwrap().1["n"], 1);
 }
+
+fn inspect(arguments: &[&str], folder: &tempfile::TempDir) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wellspring"));
+    command.arg("inspect").args(arguments);
+    if arguments[0] == "user" {
+        let snapshots = format!("state.snapshots=file://{}", folder.path().display());
+        command.args(["--set", "app=app", "--set", "partitions=2", "--set", &snapshots]);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+#[test]
+fn what_is_kept_of_a_user_can_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    world(&folder);
+    let (status, text) = inspect(&["user", "u3"], &folder);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, Some(0));
+    let state = &told["state"];
+    assert_eq!((&state["ordinal"], state["rows"].as_array().unwrap().len()), (&9.into(), 9));
+    assert_eq!(state["rows"][8]["#topic"], "events");
+    let (status, text) = inspect(&["user", "nobody"], &folder);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &told["state"]), (Some(0), &serde_json::Value::Null));
+
+    let newest = files(&folder, ".json").pop().unwrap();
+    let (status, text) = inspect(&["snapshot", newest.to_str().unwrap()], &folder);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, Some(0));
+    assert!(told["parts"].as_array().unwrap().iter().all(|part| part["whole"] == true), "{told}");
+    for part in files(&folder, ".arrow") {
+        std::fs::write(part, b"x").unwrap();
+    }
+    let (_, text) = inspect(&["snapshot", newest.to_str().unwrap()], &folder);
+    assert!(text.contains("\"whole\": false"), "{text}");
+    let (status, text) = inspect(&["snapshot", "/nowhere.json"], &folder);
+    assert!(status == Some(1) && text.contains("/nowhere.json"), "{text}");
+    let empty = tempfile::tempdir().unwrap();
+    let (status, text) = inspect(&["user", "u3"], &empty);
+    assert!(status == Some(1) && text.contains("`app` and `partitions`"), "{text}");
+}

@@ -32,6 +32,9 @@ fn advice(code: Code) -> Option<&'static str> {
             "lower `kafka.properties.transaction.timeout.ms` below the brokers' `transaction.max.timeout.ms`"
         }
         Code::FencedInstanceId => "another process has joined under the same name: give each its own `instance`",
+        Code::UnreleasedInstanceId => {
+            "the broker still holds a session of this name: start again when it has ended, or give another `instance`"
+        }
         Code::InvalidRecord => "the broker refused a record (a compacted topic takes none without a key)",
         Code::PolicyViolation => "the brokers' policy forbids it",
         _ => return None,
