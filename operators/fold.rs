@@ -261,7 +261,7 @@ impl Fold {
     }
 
     /// Whether no transaction is open: nobody was touched since the last release.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.state.pending.is_empty() && self.state.touched.is_empty()
     }
 

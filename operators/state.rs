@@ -133,10 +133,6 @@ impl State {
         self.tasks.get(&task).into_iter().flat_map(|task| task.table.iter().copied())
     }
 
-    pub(crate) fn has_user(&self, task: i32, id: &str) -> bool {
-        self.find(task, id).is_some()
-    }
-
     /// The slot of a user of a task, where he is known.
     pub(crate) fn find(&self, task: i32, id: &str) -> Option<u32> {
         let table = &self.tasks.get(&task)?.table;

@@ -23,6 +23,11 @@ type Label = [(&'static str, &'static str); 1];
 /// A label with a value of its own: a topic's name, a partition.
 type Named = [(&'static str, String); 1];
 type Partition = [(&'static str, String); 2];
+
+fn place(topic: &str, partition: i32) -> Partition {
+    [("topic", topic.to_string()), ("partition", partition.to_string())]
+}
+
 type Seconds = Family<Label, Histogram, fn() -> Histogram>;
 
 /// All figures of this process; clones are the same figures.
@@ -194,19 +199,19 @@ impl Metrics {
 
     /// How many records of a partition are written and not yet committed as read.
     pub fn lag(&self, topic: &str, partition: i32, records: i64) {
-        let label = [("topic", topic.to_string()), ("partition", partition.to_string())];
+        let label = place(topic, partition);
         self.0.lag.get_or_create(&label).set(records);
     }
 
     /// The first offset kept of a partition.
     pub fn log_start(&self, topic: &str, partition: i32, offset: i64) {
-        let label = [("topic", topic.to_string()), ("partition", partition.to_string())];
+        let label = place(topic, partition);
         self.0.log_start.get_or_create(&label).set(offset);
     }
 
     /// A partition that is no longer this process's has no figures here.
     pub fn forget_partition(&self, topic: &str, partition: i32) {
-        let label = [("topic", topic.to_string()), ("partition", partition.to_string())];
+        let label = place(topic, partition);
         self.0.lag.remove(&label);
         self.0.log_start.remove(&label);
     }

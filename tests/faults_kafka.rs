@@ -50,10 +50,8 @@ fn a_rolling_restart_loses_nothing_and_repeats_nothing() {
 const PASSWORD: &str = "a-password-that-nobody-may-read";
 
 /// A listener with TLS and passwords beside the plain one; the port is in the settings.
-fn secured() -> (Node, String, String) {
-    let dir = std::env::temp_dir().join(unique("wellspring-tls"));
-    std::fs::create_dir_all(&dir).unwrap();
-    let (store, authority) = (dir.join("broker.p12"), dir.join("ca.pem"));
+fn secured(dir: &tempfile::TempDir) -> (Node, String, String) {
+    let (store, authority) = (dir.path().join("broker.p12"), dir.path().join("ca.pem"));
     let keytool = |arguments: &[&str]| {
         let status = Command::new("keytool")
             .args(arguments)
@@ -91,8 +89,8 @@ listener.name.secure.plain.sasl.jaas.config={login} required user_wellspring=\"{
 
 #[test]
 fn tls_and_passwords_are_used_and_never_told() {
-    let (_node, address, authority) = secured();
     let dir = tempfile::tempdir().unwrap();
+    let (_node, address, authority) = secured(&dir);
     let mut world = World::new(&dir, unique("secure"), VIEWS);
     world.brokers = address;
     let properties = [

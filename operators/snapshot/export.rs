@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
-        UInt64Array,
+        ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder, UInt16Array,
+        UInt32Array, UInt64Array,
     },
     compute::cast,
     datatypes::{DataType, SchemaRef},
@@ -48,7 +48,7 @@ impl Fold {
         for user_id in &gone {
             parts.add_gone(user_id);
         }
-        if !parts.user_ids.is_empty() {
+        if !parts.ordinals.is_empty() {
             export.batches.push(parts.batch(&state.store));
         }
         export
@@ -58,7 +58,7 @@ impl Fold {
 /// Columns of a batch that grows.
 struct Parts {
     schema: SchemaRef,
-    user_ids: Vec<Box<str>>,
+    user_ids: StringBuilder,
     ordinals: Vec<Option<u64>>,
     event_ids: (Offsets, Vec<u64>),
     rows: (Offsets, Vec<u32>),
@@ -81,7 +81,7 @@ impl Parts {
     fn new(store: &Store) -> Self {
         Self {
             schema: schema(&store.schema),
-            user_ids: Vec::new(),
+            user_ids: StringBuilder::new(),
             ordinals: Vec::new(),
             event_ids: Default::default(),
             rows: Default::default(),
@@ -93,12 +93,12 @@ impl Parts {
     }
 
     fn is_full(&self) -> bool {
-        self.user_ids.len() >= USERS || self.rows.1.len() >= ROWS
+        self.ordinals.len() >= USERS || self.rows.1.len() >= ROWS
     }
 
     fn add(&mut self, state: &State, user: u32) {
         let user = &state.users[user as usize];
-        self.user_ids.push(user.id.clone());
+        self.user_ids.append_value(&user.id);
         self.ordinals.push(Some(user.ordinal));
         self.event_ids.1.extend(&user.event_ids);
         let first = self.rows.1.len();
@@ -131,7 +131,7 @@ impl Parts {
     }
 
     fn add_gone(&mut self, user_id: &str) {
-        self.user_ids.push(user_id.into());
+        self.user_ids.append_value(user_id);
         self.ordinals.push(None);
         self.history.push(0);
         self.end_user();
@@ -145,7 +145,7 @@ impl Parts {
         self.seen.0.end(self.seen.1.len());
     }
 
-    fn batch(self, store: &Store) -> RecordBatch {
+    fn batch(mut self, store: &Store) -> RecordBatch {
         let (windows_ends, mut windows) = self.windows;
         let windows = windows_ends.structs(
             window_fields(),
@@ -160,7 +160,7 @@ impl Parts {
         let (seen_ends, views, mut keys) = self.seen;
         let seen = seen_ends.structs(seen_fields(), vec![Arc::new(UInt16Array::from(views)), Arc::new(keys.finish())]);
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(&self.user_ids)),
+            Arc::new(self.user_ids.finish()),
             Arc::new(UInt64Array::from(self.ordinals)),
             self.event_ids.0.list(Arc::new(UInt64Array::from(self.event_ids.1))),
             self.rows.0.structs(row_fields(&store.schema), rows(store, &self.rows.1)),

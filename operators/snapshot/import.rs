@@ -100,7 +100,7 @@ impl Restore<'_> {
         let mut users = Vec::new();
         for row in 0..batch.num_rows() {
             let id = user_ids.value(row);
-            if self.gone.contains(id) || self.fold.state.has_user(self.task, id) {
+            if self.gone.contains(id) || self.fold.state.find(self.task, id).is_some() {
                 continue;
             }
             if ordinals.is_null(row) {
@@ -130,11 +130,16 @@ impl Restore<'_> {
         let offsets = numbers::<Int64Type>(&rows, SOURCE_OFFSET)?.values();
         let marks = column(&rows, VIEWS)?.as_binary::<i32>();
         let items = columns.items.numbers::<UInt32Type>()?;
-        let mut slots = Vec::new();
+        let (mut slots, mut last) = (Vec::new(), None::<(&str, u32)>);
         for &(user, at) in users {
             let (first, range) = (slots.len(), columns.rows.range(at));
             for row in range {
-                let topic = state.store.topic(&topics.value(row).into());
+                let name = topics.value(row);
+                // Neighbors are of one topic as a rule: no allocation a row.
+                let (_, topic) = *match &mut last {
+                    Some(last) if last.0 == name => last,
+                    last => last.insert((name, state.store.topic(&name.into()))),
+                };
                 let place = Place { topic, partition: partitions[row], offset: offsets[row] };
                 let slot = state.store.insert(&incoming, row, place);
                 for &(then, now) in &self.bits {

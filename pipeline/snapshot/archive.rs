@@ -72,10 +72,7 @@ impl Archive {
     /// # Errors
     /// Where the store fails.
     pub fn offsets(&self, partition: i32) -> Result<Vec<i64>, SnapshotError> {
-        let names = self.objects.list(&self.folder(partition))?;
-        let mut offsets: Vec<i64> = names.iter().filter_map(|name| manifest_offset(name)).collect();
-        offsets.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(offsets)
+        Ok(manifest_offsets(&self.objects.list(&self.folder(partition))?))
     }
 
     /// Reads a manifest.
@@ -189,7 +186,8 @@ impl Archive {
     /// # Errors
     /// Where the store or the broker fails; what is left then is removed the next time.
     pub fn clean(&self, at: &TopicPartition, newest: i64, cancelled: &AtomicBool) -> Result<(), SnapshotError> {
-        let offsets = self.offsets(at.partition)?;
+        let names = self.objects.list(&self.folder(at.partition))?;
+        let offsets = manifest_offsets(&names);
         if offsets.first().is_none_or(|&first| first > newest) {
             return Ok(());
         }
@@ -211,7 +209,6 @@ impl Archive {
         if count < KEPT {
             return Ok(());
         }
-        let names = self.objects.list(&self.folder(at.partition))?;
         let is_old = |name: &&String| match (manifest_offset(name), part_offset(name)) {
             (Some(offset), _) => offset < oldest,
             (_, Some(offset)) => offset < newest && !kept.contains(file_name(name)),
@@ -242,6 +239,13 @@ fn unwritten(object: &str, error: &arrow::error::ArrowError) -> SnapshotError {
 
 fn file_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
+}
+
+/// Offsets of the manifests among `names`, the newest first.
+fn manifest_offsets(names: &[String]) -> Vec<i64> {
+    let mut offsets: Vec<i64> = names.iter().filter_map(|name| manifest_offset(name)).collect();
+    offsets.sort_unstable_by(|a, b| b.cmp(a));
+    offsets
 }
 
 fn manifest_offset(name: &str) -> Option<i64> {

@@ -6,7 +6,7 @@
 //! ```
 //! A manifest names the parts that make its state, the newest last: of each user the last one counts. It is written after
 //! them and never over another, so whoever writes late, a process that was taken for dead included, changes nothing. Each
-//! tenth snapshot merges the parts into one full copy.
+//! tenth snapshot merges the parts into one full copy, and so does one that forgets a user.
 //!
 //! # Layout
 //! - [`objects`]: the store, as little of it as is needed. [`bucket`]: directories, S3, Google, Azure.

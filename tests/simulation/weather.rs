@@ -1,7 +1,7 @@
 //! Calls of the log that fail, by a seed.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pipeline::log::embedded::{Call, Fault, Faults};
 use pipeline::log::{Class, LogError};
@@ -23,14 +23,12 @@ pub struct Weather {
     dice: Mutex<Dice>,
     one_in: AtomicU64,
     pub failed: AtomicU64,
-    /// Whether processes may die of it.
-    deadly: AtomicBool,
 }
 
 impl Weather {
     pub fn new(seed: u64, one_in: u64) -> Self {
         let dice = Mutex::new(Dice(seed));
-        Self { dice, one_in: AtomicU64::new(one_in), failed: AtomicU64::new(0), deadly: AtomicBool::new(true) }
+        Self { dice, one_in: AtomicU64::new(one_in), failed: AtomicU64::new(0) }
     }
 
     pub fn calm(&self) {
@@ -56,7 +54,7 @@ impl Faults for Weather {
                 ways.extend(ANSWER_LOST);
             }
         }
-        if self.deadly.load(Ordering::Relaxed) && dice.one_in(3) {
+        if dice.one_in(3) {
             ways = CRASH.to_vec();
         }
         if ways.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::context::QuietContext;
 use super::{errors, settings};
@@ -14,11 +14,16 @@ use crate::log::LogError;
 /// How long a connection is tried to find out.
 const LOOK_MAX: Duration = Duration::from_secs(4);
 
-/// `error`, or, where it says no more than that nobody answered, what a connection that is listened to says.
+/// Whether an error says no more than that nobody answered.
+pub(super) fn is_mute(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut)
+    })
+}
+
+/// What a connection that is listened to says, or else `error`, which was mute.
 pub(super) fn explained(error: LogError, brokers: &str, properties: &BTreeMap<String, String>) -> LogError {
-    if !error.message.contains("no broker answered in time") {
-        return error;
-    }
     let made = settings::reader(brokers, properties).create_with_context(QuietContext::default());
     let Ok::<BaseConsumer<QuietContext>, _>(consumer) = made else { return error };
     let until = Instant::now() + LOOK_MAX;
@@ -27,12 +32,7 @@ pub(super) fn explained(error: LogError, brokers: &str, properties: &BTreeMap<St
         let _ = consumer.fetch_metadata(None, Duration::from_millis(300));
         let _ = consumer.poll(Duration::from_millis(100));
         if let Some((code, reason)) = consumer.context().told() {
-            let told = errors::of_code(error.class, error.context, code);
-            let global = KafkaError::Global(code);
-            return LogError {
-                message: format!("{} ({reason})", told.message.replace(&format!(" ({global})"), "")),
-                ..told
-            };
+            return errors::of_reason(error.class, error.context, code, reason);
         }
     }
     error

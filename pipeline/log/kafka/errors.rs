@@ -93,6 +93,11 @@ pub(super) fn of_class(class: Class, context: String, error: &KafkaError) -> Log
     LogError { class, fenced, context, message: message(error.to_string(), code) }
 }
 
+/// An error of that code, with librdkafka's own words about it.
+pub(super) fn of_reason(class: Class, context: String, code: Code, reason: String) -> LogError {
+    LogError { message: message(reason, Some(code)), ..of_code(class, context, code) }
+}
+
 /// An error code outside of an error.
 pub(super) fn of_code(class: Class, context: String, code: Code) -> LogError {
     of_class(class, context, &KafkaError::Global(code))

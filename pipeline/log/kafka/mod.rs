@@ -27,7 +27,8 @@ use context::QuietContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -78,8 +79,15 @@ impl Broker for KafkaBroker {
     }
 
     fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
-        let found = partitions_of(self.admin()?.inner(), topic);
-        found.map_err(|error| diagnosis::explained(error, &self.brokers, &self.properties))
+        let admin = self.admin()?;
+        // Every command asks this first.
+        match admin.inner().fetch_metadata(Some(topic), START_MAX) {
+            Err(error) if diagnosis::is_mute(&error) => {
+                let error = errors::fatal(format!("topic \"{topic}\""), &error);
+                Err(diagnosis::explained(error, &self.brokers, &self.properties))
+            }
+            fetched => partitions_in(fetched, topic),
+        }
     }
 
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<String>, LogError> {
@@ -156,8 +164,12 @@ fn unknown_topic(topic: &str) -> LogError {
 
 /// How many partitions a topic has; none where there is no such topic.
 fn partitions_of<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Option<i32>, LogError> {
+    partitions_in(client.fetch_metadata(Some(topic), START_MAX), topic)
+}
+
+fn partitions_in(fetched: KafkaResult<Metadata>, topic: &str) -> Result<Option<i32>, LogError> {
     let context = || format!("topic \"{topic}\"");
-    let found = client.fetch_metadata(Some(topic), START_MAX).map_err(|error| errors::fatal(context(), &error))?;
+    let found = fetched.map_err(|error| errors::fatal(context(), &error))?;
     let Some(found) = found.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(Code::from) {
         None => Ok(Some(found.partitions().len() as i32).filter(|count| *count > 0)),
