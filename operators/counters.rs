@@ -11,6 +11,6 @@ pub struct Counters {
     pub late: u64,
     /// Rows that a view's expression failed on, once per view.
     pub dead_letters: u64,
-    /// Users in memory.
+    /// Users, those in the cold store included.
     pub users: u64,
 }

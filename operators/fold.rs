@@ -8,10 +8,11 @@ use schemas::{event::EventColumns, output::Emit};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Counters, TouchedUser, ViewIdentity, Views,
+    ColdStore, Counters, Left, TouchedUser, ViewIdentity, Views,
+    cold::{Cold, ColdError},
     report::Reports,
     state::{Pending, State},
-    store::{EVENT_ID, ITEM_ID, Incoming, Place, System, USER_ID},
+    store::{EVENT_ID, ITEM_ID, Incoming, Place, System, TIME, USER_ID},
     views::{
         View,
         arrived::{Arrived, included},
@@ -44,6 +45,8 @@ pub struct FoldConfig {
     pub history_max_events: usize,
     /// Rows of a history that are older than this before the user's newest are dropped.
     pub history_ttl_ms: Option<i64>,
+    /// What is kept of a user is forgotten when the watermark is further than this beyond his newest row.
+    pub user_ttl_ms: Option<i64>,
     /// Rows that are folded at once.
     pub batch_rows: usize,
     /// When values per user are emitted.
@@ -72,6 +75,9 @@ pub enum FoldError {
     /// Rows of a task that this worker does not have.
     #[error("rows of by-user partition {0}, which is not assigned")]
     NotAssigned(i32),
+    /// The local store of idle users fails.
+    #[error("the local store of idle users (`state.dir`): {0}")]
+    Cold(#[from] ColdError),
     /// An export of state that is none.
     #[error("a snapshot cannot be read: {0}")]
     Snapshot(String),
@@ -98,14 +104,23 @@ impl Fold {
         Self { state: State::new(&views, &config), batch_rows: config.batch_rows.max(1), views }
     }
 
+    /// Keeps at most about `limit_bytes` of state in memory beyond what the open transaction touches: the users idle
+    /// longest go to `store`, which is empty. Users stay whose newest row is less than `keep_ms` before the watermark.
+    pub fn set_cold_store(&mut self, store: Box<dyn ColdStore>, limit_bytes: usize, keep_ms: i64) {
+        self.state.cold = Some(Cold::new(store, limit_bytes, keep_ms));
+    }
+
     /// Takes a by-user partition, without state; one that is there stays as it is.
     pub fn assign(&mut self, task: i32) {
-        self.state.assign(task, self.views.list.len());
+        self.state.assign(task);
     }
 
     /// Drops a by-user partition with all that is kept and pending of it.
-    pub fn revoke(&mut self, task: i32) {
-        self.state.revoke(task);
+    ///
+    /// # Errors
+    /// Where the cold store fails.
+    pub fn revoke(&mut self, task: i32) -> Result<(), FoldError> {
+        Ok(self.state.revoke(task)?)
     }
 
     /// Mutes a task: its state moves, nothing of it is emitted or counted. Flush before, and after muted rows end the
@@ -137,13 +152,16 @@ impl Fold {
         let topic = self.state.store.topic(topic);
         for row in 0..rows.num_rows() {
             let id = columns[USER_ID].text(row).ok_or_else(|| FoldError::Absent("user_id".into()))?;
-            let user = self.state.user(task, id).ok_or(FoldError::NotAssigned(task))?;
+            self.expire_before(task, id, watermark.max(system.stamp[row]), out)?;
+            let user = self.state.user(task, id)?.ok_or(FoldError::NotAssigned(task))?;
             if let Some(event_id) = columns[EVENT_ID].text(row)
                 && self.state.users[user as usize].is_duplicate(xxh3_64(event_id.as_bytes()), self.state.dedupe_ids)
             {
                 self.state.counters.duplicates += u64::from(!is_muted);
                 continue;
             }
+            let newest_ms = &mut self.state.users[user as usize].newest_ms;
+            *newest_ms = (*newest_ms).max(columns[TIME].long(row));
             self.state.counters.rows += u64::from(!is_muted);
             let place = Place { topic, partition: system.partition[row], offset: system.offset[row] };
             let slot = self.state.store.insert(&columns, row, place);
@@ -161,6 +179,7 @@ impl Fold {
     pub fn advance(&mut self, task: i32, watermark: i64) {
         if let Some(task) = self.state.tasks.get_mut(&task) {
             task.watermark = task.watermark.max(watermark);
+            task.heard = task.heard.max(if watermark < i64::MAX { watermark } else { i64::MIN });
         }
     }
 
@@ -186,7 +205,13 @@ impl Fold {
             reports.send(&views, state, out);
             state.pending.clear();
         }
-        close(&views, state, out)
+        if state.user_ttl_ms.is_none() {
+            return close(&views, state, out, |task| task.watermark);
+        }
+        // At the end of time nobody is idle, the stream is over: who is gone was gone before.
+        close(&views, state, out, |task| task.heard)?;
+        self.expire(out)?;
+        close(&views, &mut self.state, out, |task| task.watermark)
     }
 
     /// Ends the transaction's rows: flushes, and in [`EmitMode::Batch`] emits the newest values of the users touched
@@ -225,6 +250,11 @@ impl Fold {
         self.state.touched.len()
     }
 
+    /// The users whose slots may be others' since the last call.
+    pub fn take_left(&mut self) -> Vec<Left> {
+        std::mem::take(&mut self.state.left)
+    }
+
     /// A user as the encoders see one that nothing has touched; none where the slot is free.
     pub fn user(&self, user: u32) -> Option<TouchedUser<'_>> {
         self.state.untouched(user)
@@ -235,7 +265,7 @@ impl Fold {
         self.views.identities()
     }
 
-    /// All users of a task, in any order, as the encoders see one that nothing has touched.
+    /// All users of a task who are in memory, in any order, as the encoders see one that nothing has touched.
     pub fn users(&self, task: i32) -> impl Iterator<Item = TouchedUser<'_>> {
         self.state.users_of(task).filter_map(|user| self.state.untouched(user))
     }
@@ -255,9 +285,14 @@ impl Fold {
         self.state.users[user as usize].items.iter().copied()
     }
 
-    /// Ends the transaction: forgets who was touched and frees rows that nobody holds.
-    pub fn release(&mut self) {
+    /// Ends the transaction: forgets who was touched, frees rows that nobody holds, and sends idle users to the cold
+    /// store where state is beyond its limit.
+    ///
+    /// # Errors
+    /// Where the cold store fails.
+    pub fn release(&mut self) -> Result<(), FoldError> {
         self.state.release();
+        Ok(self.state.evict()?)
     }
 
     /// Whether no transaction is open: nobody was touched since the last release.
@@ -268,6 +303,16 @@ impl Fold {
     /// What was counted.
     pub fn counters(&self) -> Counters {
         self.state.counters
+    }
+
+    /// Bytes of state in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.state.bytes()
+    }
+
+    /// Users in memory.
+    pub fn resident_users(&self) -> usize {
+        self.state.users.len() - self.state.free_users.len()
     }
 
     /// Row slots that exist and bytes of long texts, garbage included: what a bounded stream must not make grow.

@@ -2,7 +2,7 @@
 
 use schemas::output::Emit;
 
-use crate::{Fold, FoldError, state::State, views::newest::take_back};
+use crate::{Fold, FoldError, Left, cold::ColdError, state::State, views::newest::take_back};
 
 impl Fold {
     /// Forgets a user: folds what is pending, then drops all that is kept of him; of every view with one value per user
@@ -12,35 +12,45 @@ impl Fold {
     /// As [`Self::flush`].
     pub fn forget(&mut self, task: i32, user_id: &str, out: &mut dyn Emit) -> Result<Option<u32>, FoldError> {
         self.flush(out)?;
-        let user = self.state.find(task, user_id);
+        let user = self.state.find(task, user_id)?;
+        self.take_back(task, user_id, user, out)?;
+        if let Some(user) = user {
+            self.state.forget(&[user])?;
+            self.state.task(task).forgets = true;
+        }
+        Ok(user)
+    }
+
+    /// Takes back what readers see of a user.
+    pub(crate) fn take_back(
+        &self,
+        task: i32,
+        user_id: &str,
+        user: Option<u32>,
+        out: &mut dyn Emit,
+    ) -> Result<(), FoldError> {
         for view in self.views.list.iter().filter(|view| view.window.is_latest_value()) {
             take_back(view, &self.state, task, user_id, user, out)
                 .map_err(|error| FoldError::View { view: view.name.clone(), error: Box::new(error) })?;
         }
-        if let Some(user) = user {
-            self.state.forget(user);
-        }
-        Ok(user)
+        Ok(())
     }
 }
 
 impl State {
-    /// Drops all that is kept of a user; nothing of him is pending.
-    fn forget(&mut self, user: u32) {
-        let dropped = std::mem::take(&mut self.users[user as usize]);
-        self.store.forget(dropped.history.iter().chain(&dropped.items));
-        self.touched.retain(|touched| touched.user != user);
-        for (at, touched) in self.touched.iter().enumerate() {
-            self.users[touched.user as usize].touched = at as u32 + 1;
+    /// Drops all that is kept of users, in the cold store too; nothing of them is pending.
+    pub(crate) fn forget(&mut self, users: &[u32]) -> Result<Vec<Left>, ColdError> {
+        let left = self.remove(users);
+        self.counters.users -= left.len() as u64;
+        for Left { task: at, user_id, .. } in &left {
+            let task = self.tasks.get_mut(at).expect("users are dropped with their task");
+            let user_id = user_id.as_deref().expect("who is removed has an id");
+            task.users -= 1;
+            task.gone.push(user_id.into());
+            if let Some(cold) = self.cold.as_mut().filter(|_| task.has_cold) {
+                cold.forget(*at, user_id)?;
+            }
         }
-        self.due.retain(|&due| due != user);
-        let task = self.tasks.get_mut(&dropped.task).expect("users are dropped with their task");
-        task.remove(user, &dropped.id);
-        task.changed.retain(|&changed| changed != user);
-        task.gone.push(dropped.id);
-        self.free_users.push(user);
-        // Which slot the next one gets is the same however the work is cut.
-        self.free_users.sort_unstable_by(|a, b| b.cmp(a));
-        self.counters.users -= 1;
+        Ok(left)
     }
 }

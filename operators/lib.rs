@@ -6,13 +6,16 @@
 //!
 //! # Layout
 //! - [`fold`](Fold): the public face, and what happens to rows in which order.
-//! - `forget`: users who are to be forgotten.
+//! - `forget`: users who are to be forgotten. `expire`: users who have been idle for too long.
 //! - `state`, `user`, `touched`: tasks and users. `store`, `text`: rows, a slot each.
+//! - `cold`: state larger than memory.
 //! - [`views`](Views): SQL to windows.
 //! - `snapshot`: the durable state of a task as record batches, and back.
 //! - `report`: late rows and dead letters. `json`: text of values. `counters`: what was counted.
 
+mod cold;
 mod counters;
+mod expire;
 mod fold;
 mod forget;
 mod json;
@@ -27,8 +30,10 @@ mod touched;
 mod user;
 mod views;
 
+pub use cold::{ColdError, ColdStore};
 pub use counters::Counters;
 pub use fold::{EmitMode, Fold, FoldConfig, FoldError};
 pub use snapshot::{Export, Restore, ViewIdentity, describe_user};
+pub use state::Left;
 pub use touched::TouchedUser;
 pub use views::{ViewError, Views};

@@ -2,6 +2,9 @@
 //!
 //! A slot is held by its user's history and by his item window; where neither holds it any more it is garbage until the
 //! end of the transaction ([`Store::release`]), then free.
+//!
+//! # Layout
+//! - [`pack`]: a row as bytes.
 
 use std::sync::Arc;
 
@@ -16,6 +19,8 @@ use arrow::{
 use schemas::event::EventColumns;
 
 use crate::{FoldError, text::TextColumn};
+
+mod pack;
 
 /// The history holds the row.
 pub(crate) const IN_HISTORY: u8 = 1;
@@ -77,6 +82,14 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    /// The number of a row, where it is one.
+    pub(crate) fn long(&self, row: usize) -> Option<i64> {
+        match self {
+            Self::Int(array) if array.is_valid(row) => Some(array.value(row)),
+            _ => None,
+        }
+    }
+
     /// The text of a row, where it is one.
     pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
         match self {
@@ -110,6 +123,14 @@ impl<'a> System<'a> {
             offset: column("source_offset", DataType::Int64)?.as_primitive::<Int64Type>().values(),
         })
     }
+}
+
+/// Makes room in steps of a quarter: what is kept stays near what is needed.
+pub(crate) fn more<T>(values: &mut Vec<T>) -> &mut Vec<T> {
+    if values.len() == values.capacity() {
+        values.reserve_exact(64 + values.len() / 4);
+    }
+    values
 }
 
 /// The rows.
@@ -198,16 +219,18 @@ impl Store {
         let slots = self.valid.len() + 1;
         for column in &mut self.columns {
             match column {
-                Column::Int(values) => values.resize(slots, 0),
-                Column::Float(values) => values.resize(slots, 0.0),
-                Column::Bool(values) => values.resize(slots, false),
+                Column::Int(values) => more(values).push(0),
+                Column::Float(values) => more(values).push(0.0),
+                Column::Bool(values) => more(values).push(false),
                 Column::Text(texts) => texts.grow(slots),
             }
         }
-        self.valid.push(0);
-        self.included.resize(slots * self.words, 0);
-        self.places.push(Place::default());
-        self.held.push(0);
+        more(&mut self.valid).push(0);
+        more(&mut self.places).push(Place::default());
+        more(&mut self.held).push(0);
+        for _ in 0..self.words {
+            more(&mut self.included).push(0);
+        }
         slots as u32 - 1
     }
 
@@ -238,18 +261,53 @@ impl Store {
     /// Frees what nobody holds.
     pub(crate) fn release(&mut self) {
         for slot in std::mem::take(&mut self.garbage) {
-            for column in &mut self.columns {
-                if let Column::Text(texts) = column {
-                    texts.clear(slot);
-                }
-            }
-            self.free.push(slot);
+            self.clear(slot);
         }
+        self.compact();
+    }
+
+    /// Frees the rows of users whom the open transaction has not touched; a row may be named twice.
+    pub(crate) fn free<'a>(&mut self, slots: impl Iterator<Item = &'a u32>) {
+        for &slot in slots {
+            if std::mem::take(&mut self.held[slot as usize]) != 0 {
+                self.clear(slot);
+            }
+        }
+        self.compact();
+    }
+
+    fn clear(&mut self, slot: u32) {
+        for column in &mut self.columns {
+            if let Column::Text(texts) = column {
+                texts.clear(slot);
+            }
+        }
+        self.free.push(slot);
+    }
+
+    fn compact(&mut self) {
         for column in &mut self.columns {
             if let Column::Text(texts) = column {
                 texts.compact();
             }
         }
+    }
+
+    /// Bytes of a row without its long texts.
+    pub(crate) fn row_bytes(&self) -> usize {
+        let column = |column: &Column| match column {
+            Column::Int(_) | Column::Float(_) => 8,
+            Column::Bool(_) => 1,
+            Column::Text(_) => 16,
+        };
+        let own = size_of::<u64>() * (1 + self.words) + size_of::<Place>() + size_of::<u8>();
+        self.columns.iter().map(column).sum::<usize>() + own
+    }
+
+    /// Bytes of all rows that are not free.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = |column: &Column| if let Column::Text(texts) = column { texts.live_bytes() } else { 0 };
+        (self.slots() - self.free.len()) * self.row_bytes() + self.columns.iter().map(texts).sum::<usize>()
     }
 
     /// Slots that exist, free ones included.

@@ -126,6 +126,11 @@ impl TextColumn {
         at
     }
 
+    /// Bytes of the texts that do not stand in their views.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
     /// Bytes that the blocks hold, garbage included.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.blocks.iter().map(|block| block.bytes.capacity()).sum()

@@ -17,7 +17,7 @@ pub(crate) struct Touched {
 /// A touched user, as the encoders see him.
 #[derive(Clone, Copy, Debug)]
 pub struct TouchedUser<'a> {
-    /// His slot; it is his until his task is revoked.
+    /// His slot; it is his until [`crate::Fold::take_left`] names it.
     pub user: u32,
     /// His by-user partition.
     pub task: i32,
@@ -41,6 +41,7 @@ impl State {
         let Self { users, store, touched, .. } = self;
         let owner: &mut User = &mut users[user as usize];
         owner.ordinal += 1;
+        owner.used = self.transaction;
         if owner.touched == 0 {
             touched.push(Touched { user, added: Vec::new(), evicted: Vec::new() });
             owner.touched = touched.len() as u32;
@@ -63,6 +64,10 @@ impl State {
         }
         owner.remember(store, slot, self.history_max_events, self.history_ttl_ms);
         store.drop_unheld(slot);
+        if let Some(ttl_ms) = self.user_ttl_ms.filter(|_| owner.ordinal == 1) {
+            let (end, task) = (owner.idle_end(store, ttl_ms), owner.task);
+            self.arm(task, self.windows.len(), end, user);
+        }
         if !is_due {
             self.due.push(user);
         }
@@ -95,11 +100,13 @@ impl State {
         }
     }
 
-    /// Forgets who was touched and frees the rows that nobody holds.
+    /// Ends the transaction: forgets who was touched and frees the rows that nobody holds.
     pub(crate) fn release(&mut self) {
         for touched in std::mem::take(&mut self.touched) {
             self.users[touched.user as usize].touched = 0;
+            self.weigh(touched.user);
         }
+        self.transaction = self.transaction.wrapping_add(1);
         self.store.release();
     }
 }

@@ -50,6 +50,12 @@ pub(crate) struct User {
     pub(crate) is_due: bool,
     /// Whether he is in the list of users that changed since the last export.
     pub(crate) has_changed: bool,
+    /// The last transaction that touched him; 0 where none did since he came into memory.
+    pub(crate) used: u32,
+    /// Time of his newest row, one that is pending included, where idle users are forgotten; none before the first.
+    pub(crate) newest_ms: Option<i64>,
+    /// Bytes as last noted.
+    pub(crate) weight: usize,
     /// Rows ever.
     pub(crate) ordinal: u64,
     /// Hashes of his last event ids, oldest first.
@@ -109,6 +115,27 @@ impl User {
     /// The newest row.
     pub(crate) fn newest(&self) -> u32 {
         *self.history.back().expect("a user has a history from his first row on")
+    }
+
+    /// Bytes that he takes without his rows, about.
+    pub(crate) fn bytes(&self) -> usize {
+        /// What the allocator takes for a small piece besides its bytes, and the place in the table.
+        const PIECE: usize = 16;
+        let windows = self.windows.iter().map(|open| open.key.len() + open.state.len() + 2 * PIECE);
+        let seen = self.seen.iter().map(|seen| seen.key.len() + PIECE);
+        size_of::<Self>()
+            + self.id.len()
+            + PIECE
+            + self.event_ids.len() * size_of::<u64>()
+            + (self.history.len() + self.items.len()) * size_of::<u32>()
+            + self.windows.capacity() * size_of::<Open>()
+            + self.seen.capacity() * size_of::<Seen>()
+            + windows.chain(seen).sum::<usize>()
+    }
+
+    /// When he has been idle for `ttl_ms`: a watermark that comes there finds him gone, unless a window is open longer.
+    pub(crate) fn idle_end(&self, store: &Store, ttl_ms: i64) -> i64 {
+        store.time(self.newest()).saturating_add(ttl_ms).saturating_add(1)
     }
 
     /// The places of the open windows of a view.

@@ -96,6 +96,8 @@ struct Figures {
     late: Counter,
     duplicates: Counter,
     users: Gauge,
+    users_resident: Gauge,
+    state_bytes: Gauge,
     lag: Family<Partition, Gauge>,
     log_start: Family<Partition, Gauge>,
     snapshots: Counter,
@@ -139,6 +141,8 @@ impl Metrics {
             late: Counter::default(),
             duplicates: Counter::default(),
             users: Gauge::default(),
+            users_resident: Gauge::default(),
+            state_bytes: Gauge::default(),
             lag: Family::default(),
             log_start: Family::default(),
             snapshots: Counter::default(),
@@ -169,6 +173,8 @@ impl Metrics {
             late: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
             users: AtomicI64::new(0),
+            users_resident: AtomicI64::new(0),
+            state_bytes: AtomicI64::new(0),
         }))
     }
 
@@ -262,7 +268,10 @@ impl Figures {
         registry.register("rows_folded", "Rows folded, duplicates included", self.rows_folded.clone());
         registry.register("late", "Rows late for a view or more", self.late.clone());
         registry.register("duplicates", "Rows dropped for their event id", self.duplicates.clone());
-        registry.register("users", "Users in memory", self.users.clone());
+        registry.register("users", "Users known, in memory or on disk", self.users.clone());
+        registry.register("users_resident", "Users in memory", self.users_resident.clone());
+        let help = "State of users in memory, about";
+        registry.register_with_unit("state", help, Unit::Bytes, self.state_bytes.clone());
         registry.register("lag", "Records written and not yet read", self.lag.clone());
         registry.register("log_start", "The first offset kept of a partition", self.log_start.clone());
         registry.register("snapshots", "Snapshots written", self.snapshots.clone());
@@ -301,6 +310,8 @@ struct StageFigures {
     late: AtomicU64,
     duplicates: AtomicU64,
     users: AtomicI64,
+    users_resident: AtomicI64,
+    state_bytes: AtomicI64,
 }
 
 impl Stage {
@@ -338,15 +349,19 @@ impl Stage {
         self.0.batch_rows.observe(rows as f64);
     }
 
-    /// Takes a worker's totals so far.
-    pub fn folded(&self, totals: &Counters) {
+    /// Takes a worker's totals so far, how many of its users are in memory, and the bytes of its state there.
+    pub fn folded(&self, totals: &Counters, resident: usize, bytes: usize) {
         let more = |last: &AtomicU64, total: u64| total.saturating_sub(last.swap(total, Ordering::Relaxed));
         let figures = &self.0.all.0;
         figures.rows_folded.inc_by(more(&self.0.rows, totals.rows + totals.duplicates));
         figures.late.inc_by(more(&self.0.late, totals.late));
         figures.duplicates.inc_by(more(&self.0.duplicates, totals.duplicates));
-        let users = totals.users as i64;
-        figures.users.inc_by(users - self.0.users.swap(users, Ordering::Relaxed));
+        let move_to = |gauge: &Gauge, last: &AtomicI64, now: i64| {
+            gauge.inc_by(now - last.swap(now, Ordering::Relaxed));
+        };
+        move_to(&figures.users, &self.0.users, totals.users as i64);
+        move_to(&figures.users_resident, &self.0.users_resident, resident as i64);
+        move_to(&figures.state_bytes, &self.0.state_bytes, bytes as i64);
     }
 
     /// Takes a committed transaction: what it sent, and how long the commit took.
@@ -407,8 +422,10 @@ impl Stage {
 }
 
 impl Drop for StageFigures {
-    /// The users of a worker that has ended are no longer in memory.
+    /// A worker that has ended has no users.
     fn drop(&mut self) {
         self.all.0.users.dec_by(*self.users.get_mut());
+        self.all.0.users_resident.dec_by(*self.users_resident.get_mut());
+        self.all.0.state_bytes.dec_by(*self.state_bytes.get_mut());
     }
 }

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use operators::{EmitMode, Fold, FoldConfig, Views};
+use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
 use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 
-use crate::config::{Config, Emit, ItemVectors, Role};
+use crate::config::{Config, Emit, ItemVectors, Role, Route};
+use crate::decode::Admission;
 use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
+use crate::engine::direct::Direct;
 use crate::log::staged::Staged;
 use crate::log::transaction::Transactor;
 use crate::log::{Broker, Log, LogError};
@@ -46,6 +48,9 @@ impl Default for Patience {
     }
 }
 
+/// Makes a store for a worker's idle users.
+pub type ColdStores = Arc<dyn Fn() -> Box<dyn ColdStore> + Send + Sync>;
+
 /// What all workers of a process share.
 #[derive(Clone)]
 pub struct Shared {
@@ -63,6 +68,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Where snapshots go.
     pub archive: Option<Arc<Archive>>,
+    /// Makes the store that a worker's idle users go to.
+    pub cold: Option<ColdStores>,
     /// How long workers wait.
     pub patience: Patience,
     /// How many tasks have committed the end of time.
@@ -117,6 +124,14 @@ struct Thread<S> {
     handle: JoinHandle<Result<Ended<S>, StageError>>,
 }
 
+/// The topic whose partitions are the tasks of the engine.
+pub fn engine_log(config: &Config, topics: &Topics) -> String {
+    match config.route {
+        Route::ByUser => topics.by_user(),
+        Route::Direct => topics.input("events"),
+    }
+}
+
 /// The group of a role.
 pub fn group(config: &Config, role: Role) -> String {
     let role = match role {
@@ -136,6 +151,7 @@ impl Workers {
         for worker in 0..shared.config.engine.workers {
             for &role in &shared.config.roles {
                 match role {
+                    Role::Router if shared.config.route == Route::Direct => {}
                     Role::Router => routers.push(router(shared, broker, worker)?),
                     Role::Engine => engines.push(engine(shared, broker, worker)?),
                 }
@@ -184,7 +200,8 @@ fn join<S>(thread: Thread<S>) -> Result<Ended<S>, RoleError> {
     }
 }
 
-fn member(config: &Config, role: Role, worker: usize) -> String {
+/// The name of a worker in its group, which is its transactional id too.
+pub fn member(config: &Config, role: Role, worker: usize) -> String {
     format!("{}.{}.{worker}", group(config, role), config.instance)
 }
 
@@ -198,9 +215,9 @@ fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
 
 /// A packed record holds thousands of rows, an input record one event.
 fn pace(shared: &Shared, role: Role) -> Pace {
-    let records = match role {
-        Role::Router => 4096,
-        Role::Engine => 16,
+    let records = match (role, shared.config.route) {
+        (Role::Router, _) | (_, Route::Direct) => 4096,
+        (Role::Engine, Route::ByUser) => 16,
     };
     let interval = Duration::from_millis(shared.config.engine.commit_interval_ms);
     Pace::new(interval, records, shared.patience.idle_poll)
@@ -208,6 +225,11 @@ fn pace(shared: &Shared, role: Role) -> Pace {
 
 fn transactor(shared: &Shared) -> Transactor {
     Transactor::new(shared.patience.commit_max, shared.patience.pauses)
+}
+
+fn admission(config: &Config) -> Admission {
+    let Config { events, .. } = config;
+    Admission { columns: config.event_columns(), max_ahead_ms: events.max_ahead_ms, bytes_max: events.max_bytes }
 }
 
 /// A worker of the router, and its name.
@@ -223,7 +245,7 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
     let log = broker.open(&group(config, Role::Router), &member, &inputs)?;
     let meter = shared.metrics.stage("router");
     let stage = RouterConfig {
-        columns: config.event_columns(),
+        admission: admission(config),
         events: events.into(),
         forget: topics.input("forget").into(),
         events_partitions: partitions,
@@ -231,8 +253,6 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         dim: config.sdim.enabled.then_some(config.sdim.dim),
         out_of_orderness_ms: config.events.out_of_orderness_ms,
         idle_timeout: Duration::from_millis(config.events.idle_timeout_ms),
-        max_ahead_ms: config.events.max_ahead_ms,
-        bytes_max: config.events.max_bytes,
     };
     let staged = staged(shared, broker)?;
     let router = Router::new(stage, meter.clone());
@@ -247,13 +267,14 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
 pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Engine>), RoleError> {
     let Shared { config, topics, .. } = shared;
     let member = member(config, Role::Engine, worker);
-    let log = broker.open(&group(config, Role::Engine), &member, &[topics.by_user()])?;
+    let log = broker.open(&group(config, Role::Engine), &member, &[engine_log(config, topics)])?;
     let meter = shared.metrics.stage("engine");
     let fold = FoldConfig {
         columns: config.event_columns(),
         dedupe_ids: config.events.dedupe_ids,
         history_max_events: config.history.max_events,
         history_ttl_ms: config.history.ttl.map(|ttl| ttl.0.as_millis() as i64),
+        user_ttl_ms: config.state.user_ttl.map(|ttl| ttl.0.as_millis() as i64),
         batch_rows: config.engine.batch_rows,
         emit: match config.views.emit {
             Emit::Batch => EmitMode::Batch,
@@ -261,7 +282,12 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         },
         item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
     };
-    let fold = Fold::new(Arc::clone(&shared.views), fold);
+    let mut fold = Fold::new(Arc::clone(&shared.views), fold);
+    if let Some((limit, stores)) = config.state.memory_limit.zip(shared.cold.as_ref()) {
+        let limit = limit.0 as usize / config.engine.workers;
+        let keep_ms = if config.sdim.enabled { config.encodings.min_interval_ms as i64 } else { 0 };
+        fold.set_cold_store(stores(), limit, keep_ms);
+    }
     let interval = Duration::from_millis(config.state.snapshot_interval_ms);
     let snapshots = shared.archive.as_ref().map(|archive| {
         let desk = match shared.patience.for_snapshots {
@@ -270,7 +296,9 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         };
         Scheduler::new(Arc::clone(archive), interval, desk, meter.clone())
     });
-    let stage = Engine::new(fold, encoders(shared)?, snapshots, meter.clone(), Arc::clone(&shared.ended));
+    let direct = (config.route == Route::Direct)
+        .then(|| Direct::new(admission(config), shared.by_user_partitions, config.events.out_of_orderness_ms));
+    let stage = Engine::new(fold, encoders(shared)?, direct, snapshots, meter.clone(), Arc::clone(&shared.ended));
     let staged = staged(shared, broker)?;
     let pace = pace(shared, Role::Engine);
     Ok((member, Worker::new(stage, log, staged, transactor(shared), pace, meter)))

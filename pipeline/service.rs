@@ -9,14 +9,15 @@ use operators::{ViewError, Views};
 use schemas::topics::Topics;
 use shaders::sdim::{Sdim, hash_matrix};
 
-use crate::config::{Config, ConfigError, Device};
+use crate::config::{Config, ConfigError, Device, Route};
 use crate::encode::ItemSource;
 use crate::encode::catalogue::Catalogue;
 use crate::encode::follow::{FollowError, Follower};
+use crate::engine::cold::ColdFolder;
 use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
 use crate::model::{self, Model, ModelError, Tensor};
-use crate::roles::{self, Patience, RoleError, Rooms, Shared, Workers};
+use crate::roles::{self, ColdStores, Patience, RoleError, Rooms, Shared, Workers};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::bucket::Bucket;
 use crate::snapshot::manifest::{FORMAT, Owner};
@@ -104,7 +105,13 @@ pub fn prepare(
     let topics = topics(&config, &views);
     metrics.name_views(views.names());
     let rooms = if config.sdim.enabled { Some(rooms(&config, &topics, broker)?) } else { None };
+    let cold = config.state.memory_limit.map(|_| {
+        let dir = config.state.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wellspring"));
+        let folder = Arc::new(ColdFolder::new(&dir, format!("{}.{}", config.app, config.instance)));
+        Arc::new(move || folder.store()) as ColdStores
+    });
     Ok(Shared {
+        cold,
         config: Arc::new(config),
         by_user_partitions,
         views: Arc::new(views),
@@ -175,12 +182,12 @@ pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Re
 /// # Errors
 /// Where one is missing or has another N.
 pub fn check_topics(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<(), ServiceError> {
-    let by_user = topics.by_user();
+    let log = roles::engine_log(config, topics);
     let inputs = ["events", "items", "forget"].map(|name| topics.input(name));
     let outputs = topics.outputs(&roles::rooms(config)).into_iter().map(|output| topics.name(output));
-    for topic in inputs.into_iter().chain([by_user.clone(), topics.models()]).chain(outputs) {
+    for topic in inputs.into_iter().chain([topics.by_user(), topics.models()]).chain(outputs) {
         let found = broker.partitions(&topic)?;
-        let expected = (topic == by_user).then(|| config.partitions_kafka() as i32);
+        let expected = (topic == log).then(|| config.partitions_kafka() as i32);
         match found {
             None => return Err(ServiceError::Topic(format!("topic {topic} does not exist"))),
             Some(found) if expected.is_some_and(|expected| expected != found) => {
@@ -202,12 +209,13 @@ pub fn check_topics(config: &Config, topics: &Topics, broker: &dyn Broker) -> Re
 /// Where it cannot be opened, or the topic's id cannot be had.
 pub fn archive(shared: &Shared, cluster: &Arc<dyn Broker>) -> Result<Option<Archive>, ServiceError> {
     let Some(url) = &shared.config.state.snapshots else { return Ok(None) };
-    let topic = shared.topics.by_user();
+    let topic = roles::engine_log(&shared.config, &shared.topics);
     let missing = || ServiceError::Topic(format!("topic {topic} does not exist"));
     let topic_id = cluster.describe(&topic, &[])?.ok_or_else(missing)?.id;
     let app = shared.config.app.clone();
+    let trims = (shared.config.route == Route::ByUser).then(|| Arc::clone(cluster));
     let owner = Owner { format: FORMAT.into(), app, topic, topic_id, partitions: shared.by_user_partitions };
-    Ok(Some(Archive::new(Arc::new(Bucket::open(url)?), owner, Arc::clone(cluster))))
+    Ok(Some(Archive::new(Arc::new(Bucket::open(url)?), owner, trims)))
 }
 
 /// Runs the service over `cluster` until `stop` is set or a worker has to stop.

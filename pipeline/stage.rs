@@ -64,9 +64,13 @@ pub trait Stage {
     /// The transaction is committed.
     fn committed(&mut self);
     /// No transaction is open: time for what has its place between two.
-    fn settled(&mut self, _now: Duration) {}
+    fn settled(&mut self, _now: Duration) -> Result<(), StageError> {
+        Ok(())
+    }
     /// The worker ends, in bounded time: what is to be kept of its state is put away. Everything is committed.
-    fn stop(&mut self) {}
+    fn stop(&mut self) -> Result<(), StageError> {
+        Ok(())
+    }
     /// The next record to read in each partition.
     fn positions(&self) -> Vec<(TopicPartition, i64)>;
 }
@@ -155,7 +159,7 @@ impl<S: Stage> Worker<S> {
     /// As [`Worker::run`].
     pub fn finish(mut self) -> Result<(S, Box<dyn Log>), StageError> {
         self.commit()?;
-        self.stage.stop();
+        self.stage.stop()?;
         Ok((self.stage, self.log))
     }
 
@@ -195,8 +199,7 @@ impl<S: Stage> Worker<S> {
             self.open_since = Some(now);
         }
         let Some(since) = self.open_since else {
-            self.stage.settled(now);
-            return Ok(());
+            return self.stage.settled(now);
         };
         let open = now.saturating_sub(since);
         let drained = taken == 0 && open >= self.drained_after();
@@ -207,7 +210,7 @@ impl<S: Stage> Worker<S> {
             self.commit()?;
             let ended = clock();
             self.commit_took = (self.commit_took * 3 + ended.saturating_sub(now)) / 4;
-            self.stage.settled(ended);
+            self.stage.settled(ended)?;
         }
         Ok(())
     }

@@ -183,10 +183,11 @@ impl Iterator for Synthetic {
 }
 
 /// Numbers below n, number i with a share of 1 / (i + 1).
-struct Zipf(Vec<f64>);
+pub struct Zipf(Vec<f64>);
 
 impl Zipf {
-    fn new(n: usize) -> Self {
+    /// Numbers below `n`.
+    pub fn new(n: usize) -> Self {
         let mut sum = 0.0;
         Self(
             (1..=n)
@@ -198,7 +199,8 @@ impl Zipf {
         )
     }
 
-    fn draw(&self, random: &mut ChaCha8Rng) -> usize {
+    /// One of them.
+    pub fn draw(&self, random: &mut ChaCha8Rng) -> usize {
         let all = self.0.last().copied().unwrap_or(0.0);
         let at = unit(random) * all;
         self.0.partition_point(|sum| *sum <= at).min(self.0.len() - 1)

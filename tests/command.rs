@@ -186,6 +186,36 @@ fn get(address: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[test]
+fn the_page_asks_for_its_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let sets = ["http.listen=127.0.0.1:0".into(), format!("http.token_file={}", file.display())];
+    let config = load_from(None, std::iter::empty(), &sets).unwrap();
+    for wrong in ["", "  \n", "two words\n"] {
+        std::fs::write(&file, wrong).unwrap();
+        let error = pipeline::http::start(&config, Metrics::new()).err().unwrap().to_string();
+        assert!(error.contains("http.token_file") && (wrong.trim().is_empty() || !error.contains(wrong)), "{error}");
+    }
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let page = pipeline::http::start(&config, Metrics::new()).unwrap().unwrap();
+    let status = |path: &str, authorization: &str| {
+        let answer = get(page.address, &format!("{path} HTTP/1.1\r\n{authorization}X: x"));
+        assert!(!answer.contains("s3cret"));
+        answer.split(' ').nth(1).unwrap().to_string()
+    };
+    for path in ["/", "/metrics"] {
+        for wrong in
+            ["", "Authorization: Bearer s3cre\r\n", "Authorization: Basic s3cret\r\n", "Authorization: s3cret\r\n"]
+        {
+            assert_eq!(status(path, wrong), "401", "{path} {wrong}");
+        }
+        assert_eq!(status(path, "Authorization: Bearer s3cret\r\n"), "200");
+    }
+    // Who only asks whether it lives is told.
+    assert_eq!((status("/livez", ""), status("/readyz", "")), ("200".into(), "503".into()));
+}
+
+#[test]
 fn the_page_tells_figures_and_readiness() {
     let config = load_from(None, std::iter::empty(), &["http.listen=127.0.0.1:0".into(), "app=shop".into()]).unwrap();
     let metrics = Metrics::new();
@@ -202,10 +232,10 @@ fn the_page_tells_figures_and_readiness() {
     stage.polled(12);
     stage.rows(500);
     let mut totals = operators::Counters { late: 3, users: 9, ..Default::default() };
-    stage.folded(&totals);
+    stage.folded(&totals, 9, 5000);
     totals.late = 5;
     totals.users = 8;
-    stage.folded(&totals);
+    stage.folded(&totals, 6, 3000);
     metrics.lag("events", 3, 44);
     metrics.error(Class::Abortable);
     let text = get(page.address, "/metrics");
@@ -213,6 +243,8 @@ fn the_page_tells_figures_and_readiness() {
         "wellspring_records_in_total{role=\"engine\"} 12",
         "wellspring_late_total 5",
         "wellspring_users 8",
+        "wellspring_users_resident 6",
+        "wellspring_state_bytes 3000",
         "wellspring_lag{topic=\"events\",partition=\"3\"} 44",
         "wellspring_errors_total{class=\"abortable\"} 1",
         "wellspring_batch_rows_count{role=\"engine\"} 1",

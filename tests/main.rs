@@ -10,6 +10,8 @@ mod command;
 mod compose;
 /// Settings: three places, one meaning.
 mod config;
+/// Events without the hop through the internal topic.
+mod direct;
 /// Outages, rolling restarts, and who may come in.
 mod faults_kafka;
 /// Hostile bytes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use operators::Views;
-use pipeline::config::Config;
+use pipeline::config::{Config, Route};
 use pipeline::engine::Engine;
 use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings};
 use pipeline::log::{Broker, TopicSpec};
@@ -21,7 +21,8 @@ use serde_json::Value;
 pub struct One {
     pub broker: Embedded,
     pub shared: Shared,
-    router: Worker<Router>,
+    /// None where events come to the engine directly.
+    router: Option<Worker<Router>>,
     engine: Worker<Engine>,
     clock: Duration,
     reader: EmbeddedReader,
@@ -56,12 +57,14 @@ impl One {
         let owner = |topic_id: String| Owner {
             format: FORMAT.into(),
             app: "app".into(),
-            topic: topics.by_user(),
+            topic: roles::engine_log(&config, topics),
             topic_id,
             partitions: 2,
         };
-        let id = broker.describe(&topics.by_user(), &[])?.unwrap().id;
-        let archive = objects.map(|objects| Arc::new(Archive::new(objects, owner(id), Arc::new(broker.clone()))));
+        let id = broker.describe(&roles::engine_log(&config, topics), &[])?.unwrap().id;
+        let direct = config.route == Route::Direct;
+        let trims = || (!direct).then(|| Arc::new(broker.clone()) as _);
+        let archive = objects.map(|objects| Arc::new(Archive::new(objects, owner(id), trims())));
         let views = Arc::new(Views::compile(views, &config.event_columns()).unwrap());
         let shared = Shared {
             config: Arc::new(config),
@@ -72,9 +75,11 @@ impl One {
             metrics: Metrics::new(),
             archive,
             patience: Patience { idle_poll: Duration::ZERO, for_snapshots: true, ..Patience::default() },
+            cold: None,
             ended: Arc::default(),
         };
-        let (router, engine) = (roles::router(&shared, broker, 0)?.1, roles::engine(&shared, broker, 0)?.1);
+        let router = if direct { None } else { Some(roles::router(&shared, broker, 0)?.1) };
+        let engine = roles::engine(&shared, broker, 0)?.1;
         let outputs: Vec<String> = topics.outputs(&[]).into_iter().map(|output| topics.name(output)).collect();
         let reader = broker.records(&outputs)?;
         Ok(Self { broker: broker.clone(), shared, router, engine, clock: Duration::ZERO, reader })
@@ -89,7 +94,7 @@ impl One {
     pub fn step(&mut self, passes: Duration) -> Result<(), StageError> {
         self.clock += passes;
         let now = self.clock;
-        self.router.step(now, &|| now)?;
+        self.router.as_mut().map_or(Ok(()), |router| router.step(now, &|| now))?;
         self.engine.step(now, &|| now)
     }
 
@@ -100,7 +105,7 @@ impl One {
 
     /// Ends as a process that is asked to.
     pub fn stop(self) -> Result<(), StageError> {
-        self.router.finish()?;
+        self.router.map_or(Ok(()), |router| router.finish().map(|_| ()))?;
         self.engine.finish().map(|_| ())
     }
 

@@ -12,7 +12,7 @@ use arrow::{
 };
 
 use super::{columns::Offsets, row_fields, schema, seen_fields, window_fields};
-use crate::{Fold, state::State, store::Store};
+use crate::{Fold, FoldError, state::State, store::Store};
 
 /// A batch is cut at so many users or rows.
 const USERS: usize = 8192;
@@ -31,27 +31,37 @@ pub struct Export {
 
 impl Fold {
     /// Users of a task that changed since its last export or its restoration; to be called between transactions.
-    pub fn export(&mut self, task: i32) -> Export {
+    ///
+    /// # Errors
+    /// Where the cold store fails.
+    pub fn export(&mut self, task: i32) -> Result<Export, FoldError> {
         assert!(self.is_settled(), "exported in the middle of a transaction");
         let state = &mut self.state;
-        let Some(task) = state.tasks.get_mut(&task) else { return Export::default() };
-        let (changed, gone) = (std::mem::take(&mut task.changed), std::mem::take(&mut task.gone));
+        let Some(of) = state.tasks.get_mut(&task) else { return Ok(Export::default()) };
+        let (changed, cold) = (std::mem::take(&mut of.changed), std::mem::take(&mut of.cold_changed));
+        let (gone, forgets) = (std::mem::take(&mut of.gone), std::mem::take(&mut of.forgets));
         let mut parts = Parts::new(&state.store);
-        let mut export = Export { batches: Vec::new(), users: changed.len() + gone.len(), forgets: !gone.is_empty() };
+        let mut export = Export { batches: Vec::new(), users: changed.len() + gone.len(), forgets };
         for user in changed {
             state.users[user as usize].has_changed = false;
             parts.add(state, user);
-            if parts.is_full() {
-                export.batches.push(std::mem::replace(&mut parts, Parts::new(&state.store)).batch(&state.store));
+            parts.cut(state, &mut export.batches);
+        }
+        for user_id in cold {
+            if state.resident(task, &user_id).is_none()
+                && let Some(user) = state.thaw_changed(task, &user_id)?
+            {
+                export.users += 1;
+                parts.add(state, user);
+                parts.guests.push(user);
+                parts.cut(state, &mut export.batches);
             }
         }
         for user_id in &gone {
             parts.add_gone(user_id);
         }
-        if !parts.ordinals.is_empty() {
-            export.batches.push(parts.batch(&state.store));
-        }
-        export
+        parts.end(state, &mut export.batches);
+        Ok(export)
     }
 }
 
@@ -66,6 +76,8 @@ struct Parts {
     items: (Offsets, Vec<u32>),
     windows: (Offsets, Windows),
     seen: (Offsets, Vec<u16>, BinaryBuilder),
+    /// Users who are in memory for this only.
+    guests: Vec<u32>,
 }
 
 #[derive(Default)]
@@ -89,11 +101,25 @@ impl Parts {
             items: Default::default(),
             windows: Default::default(),
             seen: Default::default(),
+            guests: Vec::new(),
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.ordinals.len() >= USERS || self.rows.1.len() >= ROWS
+    /// Begins a new batch where this one is full.
+    fn cut(&mut self, state: &mut State, batches: &mut Vec<RecordBatch>) {
+        if self.ordinals.len() >= USERS || self.rows.1.len() >= ROWS {
+            let next = Self::new(&state.store);
+            std::mem::replace(self, next).end(state, batches);
+        }
+    }
+
+    /// Ends the batch; guests leave.
+    fn end(mut self, state: &mut State, batches: &mut Vec<RecordBatch>) {
+        let guests = std::mem::take(&mut self.guests);
+        if !self.ordinals.is_empty() {
+            batches.push(self.batch(&state.store));
+        }
+        state.take_out(&guests);
     }
 
     fn add(&mut self, state: &State, user: u32) {

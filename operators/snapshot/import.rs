@@ -19,7 +19,7 @@ use crate::{
     user::{Open, Seen},
     views::{
         arrived::{Arrived, included},
-        window::Window,
+        window::next_look,
     },
 };
 
@@ -39,12 +39,16 @@ pub struct Restore<'f> {
 }
 
 impl Fold {
-    /// Begins a task with the state that exports hold; it has to be without any. `watermark` is the minimum in force
+    /// Begins a task anew with the state that exports hold. `watermark` is the minimum in force
     /// at their place in the log, ms; `views` those that they were made under.
-    pub fn restore(&mut self, task: i32, watermark: i64, views: &[ViewIdentity]) -> Restore<'_> {
-        self.revoke(task);
+    ///
+    /// # Errors
+    /// Where the cold store fails.
+    pub fn restore(&mut self, task: i32, watermark: i64, views: &[ViewIdentity]) -> Result<Restore<'_>, FoldError> {
+        self.revoke(task)?;
         self.assign(task);
         self.advance(task, watermark);
+        self.state.task(task).close_all(watermark);
         let now = self.views.identities();
         let places: Vec<Option<u16>> =
             views.iter().map(|then| now.iter().position(|now| now == then).map(|at| at as u16)).collect();
@@ -53,7 +57,7 @@ impl Fold {
         let bits = known.filter_map(|(then, at)| Some((bit(views, then), bit(&now, usize::from((*at)?))))).collect();
         let is_fresh = |&at: &u16| now[usize::from(at)].from_history && !places.contains(&Some(at));
         let fresh = (0..now.len() as u16).filter(is_fresh).collect();
-        Restore { fold: self, task, watermark, views: places, bits, fresh, gone: HashSet::new() }
+        Ok(Restore { fold: self, task, watermark, views: places, bits, fresh, gone: HashSet::new() })
     }
 }
 
@@ -100,14 +104,14 @@ impl Restore<'_> {
         let mut users = Vec::new();
         for row in 0..batch.num_rows() {
             let id = user_ids.value(row);
-            if self.gone.contains(id) || self.fold.state.find(self.task, id).is_some() {
+            if self.gone.contains(id) || self.fold.state.knows(self.task, id)? {
                 continue;
             }
             if ordinals.is_null(row) {
                 self.gone.insert(id.into());
                 continue;
             }
-            let user = self.fold.state.user(self.task, id).ok_or(FoldError::NotAssigned(self.task))?;
+            let user = self.fold.state.user(self.task, id)?.ok_or(FoldError::NotAssigned(self.task))?;
             self.fold.state.users[user as usize].ordinal = ordinals.value(row);
             users.push((user, row));
         }
@@ -115,7 +119,12 @@ impl Restore<'_> {
         self.mark(&slots)?;
         self.event_ids(&columns, &users)?;
         self.windows(&columns, &users)?;
-        self.seen(&columns, &users)
+        self.seen(&columns, &users)?;
+        for &(user, _) in &users {
+            self.fold.state.arm_all(self.task, user);
+            self.fold.state.weigh(user);
+        }
+        Ok(self.fold.state.evict()?)
     }
 
     /// Rows, histories and item windows; returns the slots.
@@ -200,22 +209,15 @@ impl Restore<'_> {
         let keys = column(&windows, "key")?.as_binary::<i32>();
         let states = column(&windows, "state")?.as_binary::<i32>();
         let (views, watermark) = (Arc::clone(&self.fold.views), self.watermark);
-        let state = &mut self.fold.state;
         for &(user, at) in users {
             for open in columns.windows.range(at) {
                 let Some(Some(view)) = self.views.get(usize::from(places[open])).copied() else { continue };
                 let (start, end) = (starts[open], ends[open]);
-                let next = match views.list[usize::from(view)].window {
-                    Window::Fixed(fixed) => fixed.pane(start, watermark).map(|(_, next)| next.max(end)),
-                    Window::Session { .. } => (end >= watermark).then_some(end),
-                    _ => Some(end),
-                };
-                let Some(next) = next else { continue };
+                let window = views.list[usize::from(view)].window;
+                let Some(armed) = next_look(window, start, end, watermark) else { continue };
                 let (key, bytes) = (keys.value(open).into(), states.value(open).into());
-                state.users[user as usize].open(Open { view, start, end, armed: next, key, state: bytes });
-                if next < i64::MAX {
-                    state.arm(self.task, view, next, user);
-                }
+                let window = Open { view, start, end, armed, key, state: bytes };
+                self.fold.state.users[user as usize].open(window);
             }
         }
         Ok(())

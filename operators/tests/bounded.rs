@@ -24,7 +24,7 @@ fn tiny_batches_leave_nothing_behind() {
         fold.push(0, &"events".into(), &batch(&[row]), time, &mut Out::default()).unwrap();
         fold.advance(0, time);
         fold.end_transaction(&mut Out::default()).unwrap();
-        fold.release();
+        fold.release().unwrap();
         if round == 2_000 {
             held = fold.held();
         }

@@ -20,7 +20,7 @@ fn push(fold: &mut Fold, user: &str, kind: &'static str, time: i64, out: &mut Ou
 
 fn commit(fold: &mut Fold, out: &mut Out) {
     fold.end_transaction(out).unwrap();
-    fold.release();
+    fold.release().unwrap();
 }
 
 /// View, key, and count; none is a record without a value.
@@ -69,15 +69,15 @@ fn an_export_tells_who_is_gone() {
         push(&mut worker, user, "click", 1_000, &mut out);
     }
     commit(&mut worker, &mut out);
-    let first = worker.export(0);
+    let first = worker.export(0).unwrap();
     assert!(!first.forgets);
     worker.forget(0, "ada", &mut out).unwrap();
     worker.forget(0, "nobody", &mut out).unwrap();
     commit(&mut worker, &mut out);
-    let second = worker.export(0);
+    let second = worker.export(0).unwrap();
     assert!(second.forgets);
     let mut fresh = fold(SQL, EmitMode::Batch, 100, 8);
-    let mut restore = fresh.restore(0, i64::MIN, &worker.view_identities());
+    let mut restore = fresh.restore(0, i64::MIN, &worker.view_identities()).unwrap();
     for batch in second.batches.iter().rev().chain(first.batches.iter().rev()) {
         restore.add(batch).unwrap();
     }

@@ -109,7 +109,7 @@ fn touched_users_and_their_items() {
     assert!(touched.evicted.is_empty());
     let (user, added) = (touched.user, touched.added.iter().map(|&slot| fold.item_id(slot)).collect::<Vec<_>>());
     assert_eq!(added, ["a", "b", "c"]);
-    fold.release();
+    fold.release().unwrap();
     assert_eq!(fold.touched().count(), 0);
     // Older than all of the full window of three: not added. Then two more push out the oldest.
     let rows = [item(5, Some("old")), item(50, Some("d")), item(45, Some("e"))];
@@ -122,6 +122,6 @@ fn touched_users_and_their_items() {
         (vec!["d".into(), "e".into()], vec!["a".into(), "c".into()])
     );
     assert_eq!(names(&fold.item_window(user).collect::<Vec<_>>()), ["b", "e", "d"]);
-    fold.revoke(0);
+    fold.revoke(0).unwrap();
     assert_eq!((fold.touched().count(), fold.counters().users), (0, 0));
 }

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod bounded;
+mod cold;
 mod errors;
 mod forget;
 mod golden;

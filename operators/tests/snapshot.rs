@@ -15,18 +15,23 @@ use crate::{EmitMode, Fold, FoldError, ViewIdentity};
 
 /// Exports of three tasks, oldest first.
 #[derive(Default)]
-struct Chains([Vec<RecordBatch>; 3]);
+pub(super) struct Chains([Vec<RecordBatch>; 3]);
 
 impl Chains {
-    fn export(&mut self, fold: &mut Fold) {
+    pub(super) fn export(&mut self, fold: &mut Fold) {
         for (task, chain) in self.0.iter_mut().enumerate() {
-            chain.extend(fold.export(task as i32).batches);
+            chain.extend(fold.export(task as i32).unwrap().batches);
         }
     }
 
-    fn restore(&self, fold: &mut Fold, watermarks: [i64; 3], views: &[ViewIdentity]) -> Result<(), FoldError> {
+    pub(super) fn restore(
+        &self,
+        fold: &mut Fold,
+        watermarks: [i64; 3],
+        views: &[ViewIdentity],
+    ) -> Result<(), FoldError> {
         for (task, chain) in self.0.iter().enumerate() {
-            let mut restore = fold.restore(task as i32, watermarks[task], views);
+            let mut restore = fold.restore(task as i32, watermarks[task], views).unwrap();
             chain.iter().rev().try_for_each(|batch| restore.add(batch))?;
         }
         Ok(())
@@ -85,7 +90,7 @@ fn push(fold: &mut Fold, rows: &[Row]) -> Out {
     let (topic, mut out): (Arc<str>, _) = ("events".into(), Out::default());
     fold.push(0, &topic, &batch(rows), i64::MIN, &mut out).unwrap();
     fold.end_transaction(&mut out).unwrap();
-    fold.release();
+    fold.release().unwrap();
     out
 }
 
@@ -112,14 +117,17 @@ fn an_export_holds_who_changed_since_the_last() {
     let mut worker = fold(BEFORE, EmitMode::Batch, 100, 8);
     let other = |time| Row { user: "v".into(), ..row(time, "view", 0.0) };
     push(&mut worker, &[row(1000, "buy", 1.0), other(1000)]);
-    assert_eq!((worker.export(0).users, worker.export(0).users, worker.export(1).users), (2, 0, 0));
+    assert_eq!(
+        (worker.export(0).unwrap().users, worker.export(0).unwrap().users, worker.export(1).unwrap().users),
+        (2, 0, 0)
+    );
     push(&mut worker, &[other(2000)]);
-    let export = worker.export(0);
+    let export = worker.export(0).unwrap();
     assert_eq!((export.users, export.batches.len(), export.batches[0].num_rows()), (1, 1, 1));
     // Restored users have not changed: the chain that they came from holds them.
     let mut fresh = fold(BEFORE, EmitMode::Batch, 100, 8);
-    fresh.restore(0, i64::MIN, &worker.views.identities()).add(&export.batches[0]).unwrap();
-    assert_eq!(fresh.export(0).users, 0);
+    fresh.restore(0, i64::MIN, &worker.views.identities()).unwrap().add(&export.batches[0]).unwrap();
+    assert_eq!(fresh.export(0).unwrap().users, 0);
 }
 
 #[test]
@@ -130,7 +138,7 @@ fn smaller_bounds_hold_at_once() {
     chains.export(&mut worker);
     let mut small = fold(BEFORE, EmitMode::Batch, 100, 2);
     chains.restore(&mut small, [i64::MIN; 3], &worker.views.identities()).unwrap();
-    small.release();
+    small.release().unwrap();
     let out = push(&mut small, &[row(7000, "buy", 1.0)]);
     let buys = out.0.iter().find(|sent| sent.output == Output::View(3)).unwrap();
     assert_eq!(buys.value.as_ref().unwrap()["n"], Value::from(2));
@@ -140,13 +148,13 @@ fn smaller_bounds_hold_at_once() {
 fn what_is_no_export_is_an_error() {
     let mut worker = fold(BEFORE, EmitMode::Batch, 100, 8);
     push(&mut worker, &[row(1000, "buy", 1.0)]);
-    let export = worker.export(0).batches.remove(0);
+    let export = worker.export(0).unwrap().batches.remove(0);
     let identities = worker.views.identities();
     for column in 0..export.num_columns() {
         let mut broken = export.clone();
         broken.remove_column(column);
         let mut fresh = fold(BEFORE, EmitMode::Batch, 100, 8);
-        let error = fresh.restore(0, i64::MIN, &identities).add(&broken).unwrap_err();
+        let error = fresh.restore(0, i64::MIN, &identities).unwrap().add(&broken).unwrap_err();
         assert!(matches!(error, FoldError::Snapshot(_)), "{error}");
     }
 }

@@ -57,7 +57,7 @@ fn cost(emit: EmitMode, sql: &str, count: u64) -> f64 {
         fold.advance(0, *watermark);
         if at % 8 == 7 {
             fold.end_transaction(&mut out).unwrap();
-            fold.release();
+            fold.release().unwrap();
         }
     }
     start.elapsed().as_secs_f64() * 1e6 / count as f64

@@ -109,6 +109,7 @@ pub(super) fn fold_with(sql: &str, change: impl Fn(&mut FoldConfig)) -> Fold {
         dedupe_ids: 4,
         history_max_events: 1024,
         history_ttl_ms: None,
+        user_ttl_ms: None,
         batch_rows: 1024,
         emit: EmitMode::Batch,
         item_window: 3,
@@ -157,7 +158,7 @@ pub(super) fn run_with(fold: &mut Fold, rows: &[Row], cuts: &Cuts, between: &mut
             0 => fold.flush(&mut out).unwrap(),
             1 => {
                 fold.end_transaction(&mut out).unwrap();
-                fold.release();
+                fold.release().unwrap();
                 between(fold);
             }
             2 => fold.push(row.task, &topic, &batch(&[]), row.watermark, &mut out).unwrap(),
@@ -167,6 +168,6 @@ pub(super) fn run_with(fold: &mut Fold, rows: &[Row], cuts: &Cuts, between: &mut
     push(fold, &mut waiting, &mut out);
     (0..3).for_each(|task| fold.advance(task, i64::MAX));
     fold.end_transaction(&mut out).unwrap();
-    fold.release();
+    fold.release().unwrap();
     out.0
 }

@@ -248,7 +248,7 @@ proptest! {
                     fold.advance(row.task, row.watermark);
                 }
                 fold.end_transaction(&mut out).unwrap();
-                fold.release();
+                fold.release().unwrap();
                 assert!(!is_muted || out.0.is_empty());
                 (0..3).for_each(|task| fold.set_muted(task, false));
                 run(&mut fold, second, &cuts)

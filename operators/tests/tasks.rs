@@ -28,7 +28,7 @@ fn a_revoked_task_leaves_nothing() {
     for task in [0, 1] {
         fold.push(task, &topic, &batch(&[row(task, "b")]), i64::MIN, &mut out).unwrap();
     }
-    fold.revoke(0);
+    fold.revoke(0).unwrap();
     assert_eq!(fold.counters().users, 1);
     fold.assign(0);
     // The event id of the dropped state is new again; that of the other task is not.
@@ -48,11 +48,11 @@ fn a_revoked_task_leaves_nothing() {
     assert_eq!(counts, [(t, 0, 1), (t, 1, 2), (e, 0, 1), (e, 1, 2)]);
     let touched: Vec<String> = fold.touched().map(|touched| touched.user_id.to_owned()).collect();
     assert_eq!(touched, ["u1", "u0"]);
-    fold.release();
+    fold.release().unwrap();
     for task in [0, 1] {
-        fold.revoke(task);
+        fold.revoke(task).unwrap();
     }
-    fold.release();
+    fold.release().unwrap();
     let slots = fold.held().0;
     fold.assign(0);
     for round in 0..slots {

@@ -12,7 +12,7 @@ fn a_history_keeps_no_row_older_than_its_ttl() {
         let mut out = Out::default();
         fold.push(0, &"events".into(), &batch(&rows), i64::MIN, &mut out).unwrap();
         fold.end_transaction(&mut out).unwrap();
-        fold.release();
+        fold.release().unwrap();
         out.0.last().unwrap().value.as_ref().unwrap()["n"].as_i64().unwrap()
     };
     assert_eq!(count(&[1000, 1500, 2000]), 3);

@@ -10,7 +10,12 @@ use super::{
     finish::Grouped,
     window::{Fixed, Window},
 };
-use crate::{FoldError, Views, json::plain, report::dead_letter, state::State};
+use crate::{
+    FoldError, Views,
+    json::plain,
+    report::dead_letter,
+    state::{State, Task},
+};
 
 /// Most windows that are evaluated at once.
 const CHUNK: usize = 8192;
@@ -25,44 +30,61 @@ struct Closing {
     states: Vec<Box<[u8]>>,
 }
 
-/// Closes the windows of all tasks up to their watermarks.
-pub(crate) fn close(views: &Views, state: &mut State, out: &mut dyn Emit) -> Result<(), FoldError> {
-    let tasks: Vec<(i32, i64)> = state.tasks.iter().map(|(task, of)| (*task, of.watermark)).collect();
+/// Closes the windows of all tasks up to a watermark of each.
+pub(crate) fn close(
+    views: &Views,
+    state: &mut State,
+    out: &mut dyn Emit,
+    watermark: impl Fn(&Task) -> i64,
+) -> Result<(), FoldError> {
+    let tasks: Vec<(i32, i64)> = state.tasks.iter().map(|(task, of)| (*task, watermark(of))).collect();
     for view in &views.list {
         for &(task, watermark) in &tasks {
-            close_view(view, task, watermark, state, out)
-                .map_err(|error| FoldError::View { view: view.name.clone(), error: Box::new(error) })?;
+            close_view(view, task, watermark, state, out)?;
         }
     }
     Ok(())
 }
 
-fn close_view(view: &View, task: i32, watermark: i64, state: &mut State, out: &mut dyn Emit) -> Result<()> {
+fn close_view(
+    view: &View,
+    task: i32,
+    watermark: i64,
+    state: &mut State,
+    out: &mut dyn Emit,
+) -> std::result::Result<(), FoldError> {
+    let of = |error| FoldError::View { view: view.name.clone(), error: Box::new(error) };
+    let list = usize::from(view.index);
     let closes = |end: i64| match view.window {
         Window::Session { .. } => end < watermark,
         _ => end <= watermark,
     };
     let mut closing = Vec::new();
     loop {
-        let timers = &mut state.tasks.get_mut(&task).expect("a task of the list").timers[usize::from(view.index)];
-        let Some(first) = timers.first_entry().filter(|first| closes(*first.key())) else { break };
-        let (end, mut users) = first.remove_entry();
-        users.sort_unstable();
-        users.dedup();
+        let Some(end) = state.next_end(task, list).filter(|end| closes(*end)) else { break };
+        let up_to = state.wake(task, list, end)?;
+        let users = state.take_timers(task, list, end, up_to.as_deref());
         let from = closing.len();
         for user in users {
             match view.window {
                 Window::Fixed(fixed) => fixed_at(view, fixed, state, user, end, &mut closing),
                 _ => sessions_at(view, state, user, end, &mut closing),
             }
+            state.weigh(user);
         }
         let rank = |closing: &Closing| (state.users[closing.user as usize].id.as_bytes(), closing.start);
         closing[from..].sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key)));
-        if closing.len() >= CHUNK {
-            emit(view, task, std::mem::take(&mut closing), state, out)?;
+        if closing.len() >= CHUNK || up_to.is_some() {
+            emit(view, task, std::mem::take(&mut closing), state, out).map_err(of)?;
+        }
+        let is_part = up_to.is_some();
+        state.task(task).close(list, end, up_to);
+        if is_part {
+            state.evict()?;
         }
     }
-    emit(view, task, closing, state, out)
+    state.task(task).close(list, watermark, None);
+    emit(view, task, closing, state, out).map_err(of)
 }
 
 /// The windows of a user that end at `end`; panes that are in no later window are dropped.
@@ -85,7 +107,7 @@ fn fixed_at(view: &View, fixed: Fixed, state: &mut State, user: u32, end: i64, c
     });
     if goes_on {
         let task = owner.task;
-        state.arm(task, view.index, end + fixed.slide_ms, user);
+        state.arm(task, usize::from(view.index), end + fixed.slide_ms, user);
     }
 }
 
@@ -108,7 +130,7 @@ fn sessions_at(view: &View, state: &mut State, user: u32, end: i64, closing: &mu
     });
     let task = owner.task;
     for end in later {
-        state.arm(task, view.index, end, user);
+        state.arm(task, usize::from(view.index), end, user);
     }
 }
 

@@ -93,6 +93,6 @@ fn store(view: &View, state: &mut State, group: &Group, key: &[u8], bytes: &[u8]
     user.open(Open { view: view.index, start, end, armed: end, key: key.into(), state: bytes.into() });
     if matches!(view.window, Window::Fixed(_)) {
         let task = user.task;
-        state.arm(task, view.index, end, group.who);
+        state.arm(task, usize::from(view.index), end, group.who);
     }
 }

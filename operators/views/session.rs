@@ -191,6 +191,6 @@ fn put_back(
     owner.open(Open { view: view.index, start, end, armed, key: key.into(), state: bytes });
     if is_new {
         let task = owner.task;
-        state.arm(task, view.index, end, user);
+        state.arm(task, usize::from(view.index), end, user);
     }
 }

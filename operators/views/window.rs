@@ -33,6 +33,16 @@ pub(crate) struct Fixed {
     pub(crate) pane_ms: i64,
 }
 
+/// When an open window is looked at next, where all that end up to `closed` are closed: `i64::MAX` is never, none is
+/// that it is closed itself.
+pub(crate) fn next_look(window: Window, start: i64, end: i64, closed: i64) -> Option<i64> {
+    match window {
+        Window::Fixed(fixed) => fixed.pane(start, closed).map(|(_, next)| next.max(end)),
+        Window::Session { .. } => (end >= closed).then_some(end),
+        _ => Some(end),
+    }
+}
+
 impl Fixed {
     fn new(slide_ms: i64, size_ms: i64) -> Self {
         let (mut a, mut b) = (slide_ms, size_ms);

@@ -2,7 +2,7 @@
 
 use super::{
     Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors, KafkaSettings,
-    LogFormat, LogSettings, Role, SdimSettings, StateSettings, TopicSettings, ViewSettings,
+    LogFormat, LogSettings, Role, Route, SdimSettings, Size, StateSettings, TopicSettings, ViewSettings,
 };
 
 impl Default for Config {
@@ -12,6 +12,7 @@ impl Default for Config {
             instance: host_name(),
             partitions: None,
             roles: vec![Role::Router, Role::Engine],
+            route: Route::ByUser,
             device: Device::Auto,
             topics: TopicSettings::default(),
             views: ViewSettings::default(),
@@ -73,13 +74,19 @@ impl Default for KafkaSettings {
 
 impl Default for StateSettings {
     fn default() -> Self {
-        Self { snapshots: None, snapshot_interval_ms: 60_000 }
+        Self {
+            snapshots: None,
+            snapshot_interval_ms: 60_000,
+            memory_limit: Some(Size(4 << 30)),
+            dir: None,
+            user_ttl: None,
+        }
     }
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8686".into() }
+        Self { listen: "127.0.0.1:8686".into(), token_file: None }
     }
 }
 

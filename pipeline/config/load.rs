@@ -112,5 +112,15 @@ fn together(config: &Config) -> Result<(), ConfigError> {
             "raise history.max_events or lower sdim.window",
         );
     }
+    if config.route == super::Route::Direct && config.partitions.is_some_and(|n| n != config.topics.partitions) {
+        return wrong(
+            format!(
+                "with route=direct the tasks are the partitions of events, but partitions={} and topics.partitions={}",
+                config.partitions.unwrap_or_default(),
+                config.topics.partitions
+            ),
+            "set topics.partitions to what events has, and leave `partitions` out",
+        );
+    }
     Ok(())
 }

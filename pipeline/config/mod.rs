@@ -20,6 +20,7 @@ pub mod layers;
 pub mod load;
 pub mod properties;
 pub mod settings;
+mod size;
 mod span;
 
 pub use error::ConfigError;
@@ -42,6 +43,8 @@ pub struct Config {
     pub partitions: Option<u32>,
     /// What this process does.
     pub roles: Vec<Role>,
+    /// How events come to the engine.
+    pub route: Route,
     /// Where kernels run.
     pub device: Device,
     /// Input and output topics.
@@ -56,7 +59,7 @@ pub struct Config {
     pub history: HistorySettings,
     /// The cluster.
     pub kafka: KafkaSettings,
-    /// Snapshots.
+    /// State of users, and its snapshots.
     pub state: StateSettings,
     /// The local page.
     pub http: HttpSettings,
@@ -76,6 +79,16 @@ pub enum Role {
     Router,
     /// Folds rows into views and encodings.
     Engine,
+}
+
+/// How events come to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Route {
+    /// Through `<app>.by-user`: any events, however they are partitioned.
+    ByUser,
+    /// From `events` itself: personal ones only, keyed by user and partitioned by murmur2.
+    Direct,
 }
 
 /// Where kernels run.
@@ -165,6 +178,11 @@ pub struct HistorySettings {
 #[serde(try_from = "String", into = "String")]
 pub struct Ttl(pub Duration);
 
+/// A number of bytes, written `4GiB`, `512MiB`, `1GB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Size(pub u64);
+
 /// `kafka.*`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -183,6 +201,12 @@ pub struct StateSettings {
     pub snapshots: Option<String>,
     /// Time between snapshots of a partition, in ms.
     pub snapshot_interval_ms: u64,
+    /// State in memory, of all workers; the users idle longest go to disk.
+    pub memory_limit: Option<Size>,
+    /// The local folder that they go to; none is the system's for temporary files.
+    pub dir: Option<PathBuf>,
+    /// A user idle for longer than this, by the watermark, is forgotten.
+    pub user_ttl: Option<Ttl>,
 }
 
 /// `http.*`
@@ -191,6 +215,8 @@ pub struct StateSettings {
 pub struct HttpSettings {
     /// Address of the local page; `off` for none.
     pub listen: String,
+    /// The file with the token that requests have to bear; none lets everybody in.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `encodings.*`
@@ -248,9 +274,12 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Partitions of `<app>.by-user` on Kafka.
+    /// N on Kafka: partitions of the log that the engine reads, and of the outputs.
     pub fn partitions_kafka(&self) -> u32 {
-        self.partitions.unwrap_or(PARTITIONS_KAFKA)
+        self.partitions.unwrap_or(match self.route {
+            Route::ByUser => PARTITIONS_KAFKA,
+            Route::Direct => self.topics.partitions,
+        })
     }
 
     /// Partitions of `<app>.by-user` on the embedded log.

@@ -7,7 +7,7 @@ use schemas::event::{ColumnType, TIME_END_MS};
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
-use super::Ttl;
+use super::{Size, Ttl};
 
 /// What a setting may be.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,8 @@ pub enum Kind {
     Choices(&'static [&'static str]),
     /// A length of time.
     Span,
+    /// A number of bytes.
+    Size,
     /// The type of a declared column: the keys below the setting are its names.
     Columns,
     /// A librdkafka property: the keys below the setting are its names.
@@ -77,6 +79,7 @@ pub const SETTINGS: &[Setting] = &[
     must("instance", Kind::Name { len_min: 1, len_max: 200 }),
     may("partitions", from_to(1, 4096)),
     must("roles", Kind::Choices(&["router", "engine"])),
+    must("route", Kind::Choice(&["by-user", "direct"])),
     must("device", Kind::Choice(&["auto", "cpu", "gpu"])),
     must("topics.prefix", Kind::Name { len_min: 0, len_max: 100 }),
     must("topics.partitions", from_to(1, 4096)),
@@ -97,7 +100,11 @@ pub const SETTINGS: &[Setting] = &[
     must("kafka.properties", Kind::Properties),
     may("state.snapshots", Kind::Text),
     must("state.snapshot_interval_ms", from_to(100, 30 * DAY_MS)),
+    may("state.memory_limit", Kind::Size),
+    may("state.dir", Kind::Text),
+    may("state.user_ttl", Kind::Span),
     must("http.listen", Kind::Listen),
+    may("http.token_file", Kind::Text),
     must("encodings.min_interval_ms", from_to(0, 365 * DAY_MS)),
     must("sdim.enabled", Kind::Boolean),
     must("sdim.items", Kind::Choice(&["topic", "hashed"])),
@@ -161,6 +168,7 @@ impl Setting {
                 value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(|one| word(words, one)))
             }
             Kind::Span => value.as_str().is_some_and(|text| Ttl::try_from(text.to_string()).is_ok()),
+            Kind::Size => value.as_str().is_some_and(|text| Size::try_from(text.to_string()).is_ok()),
             Kind::Columns => serde_json::from_value::<ColumnType>(value.clone()).is_ok(),
             Kind::Properties => value.is_string(),
         };
@@ -181,6 +189,7 @@ impl Setting {
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::Choices(words) => format!("one or more of {}, comma-separated", words.join(", ")),
             Kind::Span => "a length of time like 90d, 36h, 15m, 30s or 500ms".into(),
+            Kind::Size => "a number of bytes like 4GiB, 512MiB or 1GB".into(),
             Kind::Columns => "a column's name with one of int64, float64, string, boolean".into(),
             Kind::Properties => "a librdkafka property with its value".into(),
         };

@@ -1,10 +1,12 @@
 //! Decode: the bytes of an input record to a typed, borrowed view of it, or to the reason why it is a dead letter.
 
+mod admission;
 mod event;
 mod field;
 mod forget;
 mod item;
 
+pub use admission::Admission;
 pub use event::{Event, decode_event};
 pub use field::Value;
 pub use forget::decode_forget;
@@ -25,6 +27,17 @@ pub enum DecodeError {
     /// Its time is too far ahead of the record's Kafka timestamp.
     #[error("`time` is {0} ms ahead of the record's timestamp, more than events.max_ahead_ms = {1}")]
     Ahead(i64, i64),
+    /// With `route = "direct"`, it stands in another partition than its user's.
+    #[error(
+        "user {0:?} belongs to partition {1} of {2}; route = \"direct\" needs events keyed by user_id and partitioned by \
+         murmur2 (Java's default; in librdkafka partitioner=murmur2_random), or set route = \"by-user\""
+    )]
+    Misplaced(String, i32, u32),
+    /// With `route = "direct"`, it concerns two users.
+    #[error(
+        "`other_id`: the event concerns two users; route = \"direct\" takes personal events only, route = \"by-user\" all"
+    )]
+    Relational,
     /// The item's vector cannot be used.
     #[error("`vector` {0}")]
     Vector(String),

@@ -1,10 +1,14 @@
 //! The engine: the stage that folds `by-user` into views and encodings, one task a partition.
 //!
 //! # Layout
+//! - [`cold`]: idle users on the local disk.
+//! - [`direct`]: events without the hop through `by-user`.
 //! - [`minimum`]: the watermark of a task.
 //! - `recovery`: where a task begins, and the snapshots that it leaves.
 //! - [`crate::encode`]: what the rooms make of the users touched.
 
+pub mod cold;
+pub mod direct;
 pub mod minimum;
 mod recovery;
 
@@ -15,8 +19,9 @@ use std::time::Duration;
 
 use operators::{Counters, Fold};
 use schemas::output::Emit;
-use schemas::packed::{self, PackedError};
+use schemas::packed;
 
+use self::direct::{Asked, Direct};
 use self::minimum::Minimum;
 use crate::dead_letter;
 use crate::encode::{Encoders, Heard};
@@ -30,6 +35,8 @@ use crate::stage::{Stage, StageError};
 pub struct Engine {
     fold: Fold,
     encoders: Encoders,
+    /// Where it reads events themselves.
+    direct: Option<Direct>,
     meter: Meter,
     tasks: BTreeMap<i32, Task>,
     snapshots: Option<Scheduler>,
@@ -55,11 +62,12 @@ impl Engine {
     pub fn new(
         fold: Fold,
         encoders: Encoders,
+        direct: Option<Direct>,
         snapshots: Option<Scheduler>,
         meter: Meter,
         ended: Arc<AtomicUsize>,
     ) -> Self {
-        Self { fold, encoders, meter, tasks: BTreeMap::new(), snapshots, now: Duration::ZERO, ended }
+        Self { fold, encoders, direct, meter, tasks: BTreeMap::new(), snapshots, now: Duration::ZERO, ended }
     }
 
     /// What has been folded so far.
@@ -70,19 +78,33 @@ impl Engine {
     /// Ends the work on everything pending: views, then encodings of the users touched.
     fn settle(&mut self, staged: &mut dyn Emit) -> Result<(), StageError> {
         let cpu = thread_cpu();
+        for task in self.tasks.keys().copied().collect::<Vec<_>>() {
+            self.push_direct(task, staged)?;
+        }
         self.fold.flush(staged)?;
         let cpu = self.meter.spend(Work::Fold, cpu);
         self.fold.end_transaction(staged)?;
         let cpu = self.meter.spend(Work::Settle, cpu);
+        self.hear_left(staged);
         let tasks = &self.tasks;
         let heard = |task: i32| {
             let task = &tasks[&task];
             Heard { watermark: task.minimum.in_force(), muted: task.muted }
         };
         self.encoders.encode(&self.fold, &heard, staged)?;
-        self.fold.release();
+        self.fold.release()?;
         self.meter.spend(Work::Encode, cpu);
         Ok(())
+    }
+
+    /// Tells the encoders whose slots may be others', and takes back what readers see of those who are gone.
+    fn hear_left(&mut self, staged: &mut dyn Emit) {
+        for left in self.fold.take_left() {
+            self.encoders.forget_user(left.task, Some(left.slot));
+            if let Some(user_id) = left.user_id.filter(|_| self.tasks.get(&left.task).is_some_and(|task| !task.muted)) {
+                self.encoders.take_back(left.task, &user_id, staged);
+            }
+        }
     }
 
     /// The task speaks from here on: what it did before was said already.
@@ -110,21 +132,59 @@ impl Engine {
             self.fold.push(record.partition, &packed.topic(), &rows, task.minimum.in_force(), staged)?;
         }
         for user_id in &packed.header.forget {
-            let slot = self.fold.forget(record.partition, user_id, staged)?;
-            self.encoders.forget_user(record.partition, slot);
-            if !task.muted {
-                self.encoders.take_back(record.partition, user_id, staged);
-            }
+            self.forget(record.partition, user_id, staged)?;
         }
         if !packed.header.controls.is_empty() {
+            let task = self.tasks.get_mut(&record.partition).expect("the caller found the task");
             let watermark = task.minimum.apply(&packed.header.controls);
             self.fold.advance(record.partition, watermark);
         }
         Ok(())
     }
 
-    /// Somebody else wrote to the internal topic: his bytes are kept, and the log goes on.
-    fn dead_letter(&mut self, record: Incoming<'_>, error: &PackedError, staged: &mut dyn Emit) {
+    fn event(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let direct = self.direct.as_mut().expect("the caller found that events come directly");
+        match direct.record(record) {
+            Ok((asked, undeclared)) => {
+                self.meter.undeclared(undeclared);
+                match asked {
+                    Asked::Row { full: false } => Ok(()),
+                    Asked::Row { full: true } => self.push_direct(record.partition, staged),
+                    Asked::Forget(user_id) => {
+                        self.push_direct(record.partition, staged)?;
+                        self.forget(record.partition, user_id, staged)
+                    }
+                }
+            }
+            Err(error) => {
+                self.dead_letter(record, &error, staged);
+                Ok(())
+            }
+        }
+    }
+
+    /// Folds the rows of a task that wait to be enough.
+    fn push_direct(&mut self, partition: i32, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let (Some(direct), Some(task)) = (&mut self.direct, self.tasks.get_mut(&partition)) else { return Ok(()) };
+        let Some((rows, control)) = direct.take(partition, &task.at.topic) else { return Ok(()) };
+        self.meter.rows(rows.num_rows());
+        let topic = Arc::clone(&task.at.topic);
+        self.fold.push(partition, &topic, &rows, task.minimum.in_force(), staged)?;
+        self.fold.advance(partition, task.minimum.apply(&[control]));
+        Ok(())
+    }
+
+    fn forget(&mut self, partition: i32, user_id: &str, staged: &mut dyn Emit) -> Result<(), StageError> {
+        let slot = self.fold.forget(partition, user_id, staged)?;
+        self.encoders.forget_user(partition, slot);
+        if !self.tasks[&partition].muted {
+            self.encoders.take_back(partition, user_id, staged);
+        }
+        Ok(())
+    }
+
+    /// Not a record of this topic: its bytes are kept, and the log goes on.
+    fn dead_letter(&mut self, record: Incoming<'_>, error: &dyn std::error::Error, staged: &mut dyn Emit) {
         if self.tasks[&record.partition].muted {
             return;
         }
@@ -143,6 +203,9 @@ impl Stage for Engine {
             let (low, high) = log.watermarks(at)?;
             let task = self.begin(at, offset.map(|offset| offset.next), low, high)?;
             positions.push((at.clone(), task.next));
+            if let Some(direct) = &mut self.direct {
+                direct.begin(at.partition, task.minimum.in_force());
+            }
             self.tasks.insert(at.partition, task);
         }
         log.seek(&positions)?;
@@ -154,7 +217,10 @@ impl Stage for Engine {
         for at in partitions {
             if self.tasks.remove(&at.partition).is_some() {
                 self.encoders.forget(at.partition);
-                self.fold.revoke(at.partition);
+                if let Some(direct) = &mut self.direct {
+                    direct.end(at.partition);
+                }
+                self.fold.revoke(at.partition)?;
                 if let Some(snapshots) = &mut self.snapshots {
                     snapshots.forget(at.partition);
                 }
@@ -170,7 +236,7 @@ impl Stage for Engine {
         if speaks {
             self.unmute(record.partition, staged)?;
         }
-        self.fold(record, staged)
+        if self.direct.is_some() { self.event(record, staged) } else { self.fold(record, staged) }
     }
 
     fn at_end(&mut self, _: &TopicPartition, _: bool) {}
@@ -179,15 +245,15 @@ impl Stage for Engine {
         false
     }
 
-    fn settled(&mut self, now: Duration) {
+    fn settled(&mut self, now: Duration) -> Result<(), StageError> {
         self.now = now;
-        self.snapshot();
+        self.snapshot().map(|_| ())
     }
 
     fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
         self.settle(staged)?;
         let counters = self.fold.counters();
-        self.meter.folded(&counters);
+        self.meter.folded(&counters, self.fold.resident_users(), self.fold.bytes());
         let moved = self.tasks.values().filter(|task| task.next > task.committed);
         let offset = |task: &Task| TaskOffset {
             task: task.at.partition,
@@ -210,8 +276,8 @@ impl Stage for Engine {
         }
     }
 
-    fn stop(&mut self) {
-        self.put_away();
+    fn stop(&mut self) -> Result<(), StageError> {
+        self.put_away()
     }
 
     fn positions(&self) -> Vec<(TopicPartition, i64)> {

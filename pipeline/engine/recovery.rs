@@ -24,7 +24,7 @@ impl Engine {
         high: i64,
     ) -> Result<Task, StageError> {
         let partition = at.partition;
-        self.fold.revoke(partition);
+        self.fold.revoke(partition)?;
         let archive = self.snapshots.as_ref().map(|snapshots| Arc::clone(snapshots.archive()));
         check(at, committed, high)?;
         let restored = match (&archive, committed) {
@@ -38,11 +38,12 @@ impl Engine {
         let is_restored = restored.is_some();
         let none = Restored { offset: low, minimum: Minimum::default(), parts: Vec::new() };
         let Restored { offset: next, minimum, parts } = restored.unwrap_or(none);
-        if !is_restored && low > 0 {
-            return Err(match committed {
-                Some(committed) => unreachable(at, committed, low),
-                None => unknown(at, &format!("the log begins at {low}")),
-            });
+        match committed {
+            _ if is_restored || low == 0 => {}
+            Some(committed) => return Err(unreachable(at, committed, low)),
+            // Events are not the service's own: what they held before it came is nothing to it.
+            None if self.direct.is_some() => {}
+            None => return Err(unknown(at, &format!("the log begins at {low}"))),
         }
         self.fold.assign(partition);
         self.encoders.restored(&self.fold, partition, minimum.in_force());
@@ -57,15 +58,15 @@ impl Engine {
     }
 
     /// Begins the snapshot that is due, where nothing is open; returns whether there was one.
-    pub(super) fn snapshot(&mut self) -> bool {
-        let Some(snapshots) = &mut self.snapshots else { return false };
+    pub(super) fn snapshot(&mut self) -> Result<bool, StageError> {
+        let Some(snapshots) = &mut self.snapshots else { return Ok(false) };
         snapshots.follow(self.now);
         // A task that replays has not come to what is committed yet.
         let ready = self.tasks.iter().filter(|(_, task)| task.next == task.committed);
         let tasks = ready.map(|(partition, task)| (*partition, task.next));
-        let Some(partition) = snapshots.next(self.now, tasks) else { return false };
+        let Some(partition) = snapshots.next(self.now, tasks) else { return Ok(false) };
         let task = &self.tasks[&partition];
-        let export = self.fold.export(partition);
+        let export = self.fold.export(partition)?;
         let snapshot = Snapshot {
             at: task.at.clone(),
             offset: task.next,
@@ -76,21 +77,21 @@ impl Engine {
             batches: export.batches,
         };
         snapshots.submit(self.now, snapshot);
-        true
+        Ok(true)
     }
 
     /// Writes the last snapshots, as far as time allows.
-    pub(super) fn put_away(&mut self) {
+    pub(super) fn put_away(&mut self) -> Result<(), StageError> {
         let until = Instant::now() + STOP_MAX;
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.hurry();
         }
         loop {
-            let begun = self.snapshot();
-            let Some(snapshots) = &mut self.snapshots else { return };
+            let begun = self.snapshot()?;
+            let Some(snapshots) = &mut self.snapshots else { return Ok(()) };
             let left = until.saturating_duration_since(Instant::now());
             if !snapshots.wait(self.now, left) || !begun {
-                return;
+                return Ok(());
             }
         }
     }

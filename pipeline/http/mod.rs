@@ -1,4 +1,9 @@
 //! The local page: `/`, `/metrics`, `/livez`, `/readyz`, on a small runtime of its own.
+//!
+//! # Layout
+//! - [`token`]: who is let in.
+
+mod token;
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -6,20 +11,30 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use self::token::{Token, TokenError};
 use crate::config::Config;
 use crate::metrics::Metrics;
 
 /// The page cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("the local page cannot be served: {error}; http.listen={listen}; choose another address, or off")]
-pub struct HttpError {
-    listen: String,
-    error: std::io::Error,
+pub enum HttpError {
+    /// The address cannot be had.
+    #[error("the local page cannot be served: {error}; http.listen={listen}; choose another address, or off")]
+    Listen {
+        /// The address.
+        listen: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The token cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// The running page; ends when it is dropped.
@@ -34,6 +49,7 @@ pub struct Http {
 struct Page {
     metrics: Metrics,
     name: String,
+    token: Option<Token>,
 }
 
 /// Serves the page of the settings; none where `http.listen` is off.
@@ -42,11 +58,12 @@ struct Page {
 /// Where the address cannot be had.
 pub fn start(config: &Config, metrics: Metrics) -> Result<Option<Http>, HttpError> {
     let Some(listen) = config.http_listen() else { return Ok(None) };
-    let failed = |error| HttpError { listen: listen.into(), error };
+    let token = config.http.token_file.as_deref().map(Token::read).transpose()?;
+    let failed = |error| HttpError::Listen { listen: listen.into(), error };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let listener = runtime.block_on(TcpListener::bind(listen)).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let page = Page { metrics, name: format!("{} on {}", config.app, config.instance) };
+    let page = Page { metrics, name: format!("{} on {}", config.app, config.instance), token };
     let (end, ended) = oneshot::channel::<()>();
     let serve = move || {
         let wait = async move {
@@ -82,6 +99,7 @@ fn routes(page: Page) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
+        .route_layer(from_fn_with_state(page.token.clone(), token::check))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(page)

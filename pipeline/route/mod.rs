@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::event::EventColumns;
 use schemas::output::{Emit, Output, Record};
 use schemas::packed::{self, Control, Header, Progress};
 use schemas::partition::partition_of;
@@ -19,7 +18,7 @@ use schemas::partition::partition_of;
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
 use crate::dead_letter;
-use crate::decode::{DecodeError, Event, decode_event, decode_forget, decode_item};
+use crate::decode::{Admission, DecodeError, Event, decode_forget, decode_item};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
@@ -35,8 +34,8 @@ const TASK: i32 = 0;
 /// What a router must know.
 #[derive(Clone, Debug)]
 pub struct RouterConfig {
-    /// The columns of events.
-    pub columns: EventColumns,
+    /// Which events are let in.
+    pub admission: Admission,
     /// The full name of the `events` topic.
     pub events: Arc<str>,
     /// The full name of the `forget` topic.
@@ -51,10 +50,6 @@ pub struct RouterConfig {
     pub out_of_orderness_ms: i64,
     /// `events.idle_timeout_ms`.
     pub idle_timeout: Duration,
-    /// `events.max_ahead_ms`.
-    pub max_ahead_ms: Option<i64>,
-    /// `events.max_bytes`.
-    pub bytes_max: usize,
 }
 
 /// What a router has read so far.
@@ -98,7 +93,7 @@ struct Destination {
 impl Router {
     /// A router with no partitions yet.
     pub fn new(config: RouterConfig, meter: Meter) -> Self {
-        let destination = |_| Destination { rows: Rows::new(&config.columns), told: Told::default() };
+        let destination = |_| Destination { rows: Rows::new(&config.admission.columns), told: Told::default() };
         let destinations = (0..config.by_user_partitions).map(destination).collect();
         Self {
             config,
@@ -120,14 +115,7 @@ impl Router {
     }
 
     fn event(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), DecodeError> {
-        let value = checked(record, self.config.bytes_max)?;
-        let event = decode_event(value, &self.config.columns)?;
-        if let (Some(limit), Some(timestamp)) = (self.config.max_ahead_ms, record.timestamp_ms) {
-            let ahead = event.time.saturating_sub(timestamp);
-            if ahead > limit {
-                return Err(DecodeError::Ahead(ahead, limit));
-            }
-        }
+        let event = self.config.admission.event(record)?;
         self.meter.undeclared(event.undeclared);
         let input = self.sources.get_mut(&at(record)).expect("records come from assigned partitions only");
         let source = &mut input.source;
@@ -142,7 +130,7 @@ impl Router {
 
     /// What was routed of the user before goes before, what comes after goes after.
     fn forget(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), DecodeError> {
-        let user_id = decode_forget(checked(record, self.config.bytes_max)?)?;
+        let user_id = decode_forget(self.config.admission.value(record)?)?;
         let partition = partition_of(user_id.as_bytes(), self.config.by_user_partitions);
         let header = Header { forget: vec![user_id.into_owned()], ..Header::default() };
         self.send(partition, header, staged);
@@ -163,7 +151,7 @@ impl Router {
     fn send(&mut self, partition: i32, header: Header, staged: &mut dyn Emit) {
         let rows = self.destinations[partition as usize].rows.take();
         let topic = if rows.is_some() { self.config.events.to_string() } else { String::new() };
-        let columns = self.config.columns.declared().to_vec();
+        let columns = self.config.admission.columns.declared().to_vec();
         self.packed.clear();
         packed::write(&Header { topic, columns, ..header }, rows.as_ref(), &mut self.packed)
             .expect("rows of the wire schema can be written");
@@ -198,14 +186,6 @@ impl Router {
 
 fn at(record: Incoming<'_>) -> TopicPartition {
     TopicPartition { topic: record.topic.clone(), partition: record.partition }
-}
-
-fn checked(record: Incoming<'_>, bytes_max: usize) -> Result<&[u8], DecodeError> {
-    match record.value {
-        None => Err(DecodeError::Empty),
-        Some(value) if value.len() > bytes_max => Err(DecodeError::TooLong(value.len(), bytes_max)),
-        Some(value) => Ok(value),
-    }
 }
 
 impl Stage for Router {
@@ -252,7 +232,7 @@ impl Stage for Router {
         } else if record.value.is_none() {
             Ok(())
         } else {
-            checked(record, self.config.bytes_max).and_then(|value| decode_item(value, self.config.dim)).map(drop)
+            self.config.admission.value(record).and_then(|value| decode_item(value, self.config.dim)).map(drop)
         };
         if let Err(error) = routed {
             self.dead_letter(record, &error, staged);

@@ -20,7 +20,7 @@ use schemas::topics::Topics;
 use serde::Serialize;
 
 use self::collector::Collector;
-use crate::config::{Config, Role};
+use crate::config::{Config, ConfigError, Role, Route};
 use crate::encode::follow::Follower;
 use crate::log::embedded::{Embedded, EmbeddedSettings};
 use crate::log::{Broker, LogError, TopicSpec};
@@ -119,6 +119,11 @@ pub fn run(
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary, RunError> {
     let started = Instant::now();
+    if config.route == Route::Direct {
+        let (what, remedy) =
+            ("a run's sources are its partitions, whoever is in them", "leave route=direct to `serve`");
+        return Err(ServiceError::from(ConfigError::Together { what: what.into(), remedy: remedy.into() }).into());
+    }
     let views = service::views(&config)?;
     let topics = service::topics(&config, &views);
     let broker = Embedded::new(EmbeddedSettings::default());

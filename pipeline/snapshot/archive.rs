@@ -43,13 +43,14 @@ pub struct Snapshot {
 pub struct Archive {
     objects: Arc<dyn Objects>,
     owner: Owner,
-    /// Trims the log.
-    broker: Arc<dyn Broker>,
+    /// Trims the log; none where it is not the service's own.
+    broker: Option<Arc<dyn Broker>>,
 }
 
 impl Archive {
-    /// The snapshots of `owner` in `objects`; the log that they are bookmarks of is `broker`'s.
-    pub fn new(objects: Arc<dyn Objects>, owner: Owner, broker: Arc<dyn Broker>) -> Self {
+    /// The snapshots of `owner` in `objects`; the log that they are bookmarks of is `broker`'s, who trims it below them;
+    /// where there is none it is left as it is.
+    pub fn new(objects: Arc<dyn Objects>, owner: Owner, broker: Option<Arc<dyn Broker>>) -> Self {
         Self { objects, owner, broker }
     }
 
@@ -223,7 +224,10 @@ impl Archive {
             }
             self.objects.remove(name)?;
         }
-        Ok(self.broker.trim(at, oldest)?)
+        match &self.broker {
+            Some(broker) => Ok(broker.trim(at, oldest)?),
+            None => Ok(()),
+        }
     }
 }
 

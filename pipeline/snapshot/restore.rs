@@ -43,7 +43,7 @@ impl Archive {
                 }
                 Err(error @ (SnapshotError::Damaged { .. } | SnapshotError::Missing(_))) => {
                     tracing::warn!(partition, offset, "a snapshot is passed over: {error}");
-                    fold.revoke(partition);
+                    fold.revoke(partition)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -53,7 +53,7 @@ impl Archive {
 
     /// Brings a task of `fold` to the state of a manifest.
     fn load(&self, fold: &mut Fold, manifest: &Manifest) -> Result<(), SnapshotError> {
-        let mut restore = fold.restore(manifest.partition, manifest.minimum.in_force(), &manifest.views);
+        let mut restore = fold.restore(manifest.partition, manifest.minimum.in_force(), &manifest.views)?;
         for part in manifest.parts.iter().rev() {
             let damaged = |problem| SnapshotError::Damaged { object: part.object.clone(), problem };
             let bytes = self.part(manifest.partition, part)?;

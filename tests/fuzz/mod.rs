@@ -19,7 +19,6 @@ use operators::{EmitMode, Fold, FoldConfig, Views};
 use pipeline::config::Config;
 use pipeline::decode::{decode_event, decode_forget, decode_item};
 use pipeline::engine::minimum::Minimum;
-use pipeline::log::embedded::{Embedded, EmbeddedSettings};
 use pipeline::snapshot::archive::Archive;
 use pipeline::snapshot::manifest::{FORMAT, Manifest, Owner, Part, checksum};
 use pipeline::snapshot::objects::{Objects, StoreError};
@@ -127,6 +126,7 @@ fn fold() -> Fold {
             dedupe_ids: 4,
             history_max_events: 8,
             history_ttl_ms: None,
+            user_ttl_ms: None,
             batch_rows: 64,
             emit: EmitMode::Batch,
             item_window: 4,
@@ -209,9 +209,9 @@ fn snapshot() -> BTreeMap<String, Vec<u8>> {
     let packed = packed::read(&records[0]).unwrap();
     fold.push(0, &packed.topic(), &packed.rows().unwrap().unwrap(), i64::MIN, &mut Nobody).unwrap();
     fold.end_transaction(&mut Nobody).unwrap();
-    fold.release();
+    fold.release().unwrap();
     let mut writer = PartWriter::default();
-    fold.export(0).batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    fold.export(0).unwrap().batches.iter().for_each(|batch| writer.write(batch).unwrap());
     let (bytes, users) = writer.finish().unwrap().remove(0);
     let object = "00000000000000000007-000-x.arrow".to_string();
     let part = Part { object, offset: 7, bytes: bytes.len() as u64, users, checksum: checksum(&bytes) };
@@ -239,7 +239,7 @@ fn restored_snapshot() {
     let objects = snapshot();
     let restore = |name: &str, bytes: &[u8]| {
         let store = Tampered { objects: objects.clone(), name: name.into(), bytes: bytes.to_vec() };
-        let archive = Archive::new(Arc::new(store), owner(), Arc::new(Embedded::new(EmbeddedSettings::default())));
+        let archive = Archive::new(Arc::new(store), owner(), None);
         archive.restore(&mut fold(), 0, 0, 7)
     };
     for (name, bytes) in &objects {

@@ -6,8 +6,9 @@
 //!
 //! # Layout
 //! - `world`: the processes, the log, the clock, and what happens to them. `weather`: calls that fail.
-//! - `shelf`: an object store in memory that fails. `outcome`: what came out.
+//! - `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
 
+mod cellar;
 mod outcome;
 mod shelf;
 mod weather;
@@ -91,7 +92,19 @@ fn things_happen() {
         world.run().unwrap();
         all.add(&world.happened);
     }
-    let world::Happened { crashes, zombies, snapshots, restored, expired, stops, faults, store_faults, torn } = all;
+    let world::Happened {
+        crashes,
+        zombies,
+        snapshots,
+        restored,
+        expired,
+        stops,
+        faults,
+        store_faults,
+        torn,
+        cold,
+        full_disks,
+    } = all;
     for (count, what) in [
         (crashes, "crashes"),
         (zombies, "steps of zombies"),
@@ -102,6 +115,8 @@ fn things_happen() {
         (faults, "failed calls"),
         (store_faults, "failed calls of the store"),
         (torn, "damaged manifests"),
+        (cold, "users who came back from disk"),
+        (full_disks, "full disks"),
     ] {
         assert!(count >= 5, "{count} {what} in 60 worlds");
     }

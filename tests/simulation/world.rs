@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use operators::Views;
-use pipeline::config::{Config, ItemVectors, Role};
+use pipeline::config::{Config, ItemVectors, Role, Route, Size};
 use pipeline::encode::ItemSource;
 use pipeline::engine::Engine;
 use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Headers};
@@ -23,9 +23,11 @@ use pipeline::stage::{StageError, Worker};
 use schemas::event::EventColumns;
 use schemas::output::{Output, Room};
 use schemas::packed;
+use schemas::partition::partition_of;
 use schemas::topics::Topics;
 use shaders::sdim::hash_matrix;
 
+use super::cellar::Cellar;
 use super::outcome::Outcome;
 use super::shelf::Shelf;
 use super::weather::Weather;
@@ -53,6 +55,7 @@ impl Plan {
         let users = 2 + dice.below(12);
         let (lines, _) = streams::events(seed, count, users);
         let mut events = vec![Vec::new(); 1 + dice.below(3) as usize];
+        let direct = dice.one_in(4);
         for mut line in lines {
             // A user has one source partition, so his rows have one order in every world: which rows meet in a session
             // depends on it.
@@ -60,8 +63,11 @@ impl Plan {
             let sources = events.len();
             let place =
                 |name: &str| event[name].as_str()?.strip_prefix('u')?.parse::<usize>().ok().map(|n| n % sources);
-            let user = place("user_id").unwrap_or(0);
-            if place("other_id").is_some_and(|other| other != user) {
+            let user = match event["user_id"].as_str() {
+                Some(id) if direct => partition_of(id.as_bytes(), sources as u32) as usize,
+                _ => place("user_id").unwrap_or(0),
+            };
+            if place("other_id").is_some_and(|other| direct || other != user) {
                 let mut alone = event.clone();
                 alone.as_object_mut().unwrap().remove("other_id");
                 line = serde_json::to_vec(&alone).unwrap();
@@ -75,10 +81,15 @@ impl Plan {
         config.events.idle_timeout_ms = 1 << 40;
         config.state.snapshot_interval_ms = [1, 100, 1000][dice.below(3) as usize];
         config.sdim.enabled = dice.one_in(3);
+        config.state.memory_limit = [None, Some(Size(1)), Some(Size(20_000))][dice.below(3) as usize];
         (config.sdim.dim, config.sdim.window, config.sdim.tables) = (8, 8, 4);
         config.sdim.items = ItemVectors::Hashed;
         config.encodings.min_interval_ms = [0, 20_000][dice.below(2) as usize];
-        Self { events, partitions: 1 + dice.below(4) as u32, config }
+        let mut partitions = 1 + dice.below(4) as u32;
+        if direct {
+            (config.route, partitions) = (Route::Direct, events.len() as u32);
+        }
+        Self { events, partitions, config }
     }
 }
 
@@ -94,6 +105,8 @@ pub struct Happened {
     pub faults: u64,
     pub store_faults: u64,
     pub torn: u64,
+    pub cold: u64,
+    pub full_disks: u64,
 }
 
 impl Happened {
@@ -107,13 +120,16 @@ impl Happened {
         self.faults += other.faults;
         self.store_faults += other.store_faults;
         self.torn += other.torn;
+        self.cold += other.cold;
+        self.full_disks += other.full_disks;
     }
 }
 
 /// A process: a worker of each role.
 struct Process {
     instance: &'static str,
-    router: (String, Worker<Router>),
+    /// None where events come to the engine directly.
+    router: Option<(String, Worker<Router>)>,
     engine: (String, Worker<Engine>),
     /// Whether it never takes a step again: a worker has ended with an error.
     dead: bool,
@@ -127,6 +143,7 @@ pub struct World {
     broker: Embedded,
     weather: Arc<Weather>,
     shelf: Arc<Shelf>,
+    cellar: Cellar,
     archive: Arc<Archive>,
     topics: Topics,
     processes: Vec<Process>,
@@ -158,6 +175,7 @@ impl World {
         };
         let weather = Arc::new(Weather::new(dice.next(), log_faults));
         let shelf = Arc::new(Shelf::new(dice.next(), store_faults));
+        let cellar = Cellar::new(dice.next(), store_faults * 20);
         let settings = EmbeddedSettings { trims: false, wait_max: Duration::ZERO, ..Default::default() };
         let broker = Embedded::with_faults(settings, Arc::clone(&weather) as _);
         let topics = Topics::new("app", "", views().names());
@@ -174,11 +192,12 @@ impl World {
         let owner = Owner {
             format: FORMAT.into(),
             app: "app".into(),
-            topic: topics.by_user(),
+            topic: roles::engine_log(&plan.config, &topics),
             topic_id: "1".into(),
             partitions: plan.partitions,
         };
-        let archive = Arc::new(Archive::new(Arc::clone(&shelf) as _, owner, Arc::new(broker.clone())));
+        let trims = (plan.config.route == Route::ByUser).then(|| Arc::new(broker.clone()) as _);
+        let archive = Arc::new(Archive::new(Arc::clone(&shelf) as _, owner, trims));
         let fed = vec![0; plan.events.len()];
         let witness = broker.records(&[topics.by_user()]).unwrap();
         Self {
@@ -188,6 +207,7 @@ impl World {
             broker,
             weather,
             shelf,
+            cellar,
             archive,
             topics,
             processes: Vec::new(),
@@ -211,6 +231,7 @@ impl World {
         self.wild = false;
         self.weather.calm();
         self.shelf.calm();
+        self.cellar.calm();
         for (partition, _) in self.plan.events.iter().enumerate() {
             self.broker.seal("events", partition as i32).unwrap();
         }
@@ -220,26 +241,32 @@ impl World {
         let mut quiet = 0;
         for _ in 0..STEPS_MAX {
             self.round()?;
-            let drained =
-                |role, topic: &str| self.broker.drained(&roles::group(&self.plan.config_of("x"), role), topic).unwrap();
-            let done = drained(Role::Router, "events") && drained(Role::Engine, &self.topics.by_user());
+            let done = self.to_drain().iter().all(|(group, topic)| self.broker.drained(group, topic).unwrap());
             quiet = if done { quiet + 1 } else { 0 };
             if quiet == 12 {
                 self.watch();
                 self.check_routed()?;
                 self.happened.faults = self.weather.failed.load(Ordering::Relaxed);
                 self.happened.store_faults = self.shelf.failed();
+                (self.happened.cold, self.happened.full_disks) = self.cellar.happened();
                 self.happened.snapshots = self.shelf.manifests() as u64;
                 return Ok(());
             }
         }
-        let drained = |role, topic: &str| {
-            let group = roles::group(&self.plan.config_of("x"), role);
-            format!("{group} has read all of {topic}: {}", self.broker.drained(&group, topic).unwrap())
+        let drained = |(group, topic): (String, String)| {
+            format!("{group} has read all of {topic}: {}", self.broker.drained(&group, &topic).unwrap())
         };
-        let (routed, folded) = (drained(Role::Router, "events"), drained(Role::Engine, &self.topics.by_user()));
+        let drained: Vec<String> = self.to_drain().into_iter().map(drained).collect();
         let living: Vec<&str> = self.processes.iter().map(|process| process.instance).collect();
-        Err(format!("it does not come to its end: {routed}, {folded}; {living:?} live"))
+        Err(format!("it does not come to its end: {drained:?}; {living:?} live"))
+    }
+
+    /// Which group has to read which topic to its end.
+    fn to_drain(&self) -> Vec<(String, String)> {
+        let config = self.plan.config_of("x");
+        let engine = (roles::group(&config, Role::Engine), roles::engine_log(&config, &self.topics));
+        let router = (roles::group(&config, Role::Router), "events".to_string());
+        if config.route == Route::Direct { vec![engine] } else { vec![router, engine] }
     }
 
     /// Rows that routers sent.
@@ -337,7 +364,8 @@ impl World {
         }
         let instance = free[self.dice.below(free.len() as u64) as usize];
         let shared = self.shared(instance);
-        let router = roles::router(&shared, &self.broker, 0).unwrap();
+        let direct = shared.config.route == Route::Direct;
+        let router = (!direct).then(|| roles::router(&shared, &self.broker, 0).unwrap());
         let engine = roles::engine(&shared, &self.broker, 0).unwrap();
         self.processes.push(Process { instance, router, engine, dead: false });
     }
@@ -364,6 +392,7 @@ impl World {
             metrics: Metrics::new(),
             archive: Some(Arc::clone(&self.archive)),
             patience,
+            cold: Some(self.cellar.stores()),
             ended: Arc::default(),
         }
     }
@@ -380,7 +409,7 @@ impl World {
         let process = &mut self.processes[at];
         let reads = self.shelf.reads();
         let stepped = match role {
-            Role::Router => process.router.1.step(now, &|| now),
+            Role::Router => process.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
             Role::Engine => process.engine.1.step(now, &|| now),
         };
         self.happened.restored += u64::from(self.shelf.reads() > reads);
@@ -413,7 +442,10 @@ impl World {
         let at = self.dice.below(self.processes.len() as u64) as usize;
         let process = self.processes.remove(at);
         self.happened.stops += 1;
-        let ended = process.router.1.finish().map(|_| ()).and(process.engine.1.finish().map(|_| ()));
+        let ended = process
+            .router
+            .map_or(Ok(()), |router| router.1.finish().map(|_| ()))
+            .and(process.engine.1.finish().map(|_| ()));
         ended.map_or_else(judge, Ok)
     }
 
@@ -426,14 +458,15 @@ impl World {
         let process = self.zombies.remove(at);
         // Where its name is another's by now, he has been buried.
         if self.processes.iter().all(|living| living.instance != process.instance) {
-            self.expire_all(&process.router.0, &process.engine.0);
+            self.expire_all(process.instance);
         }
     }
 
-    fn expire_all(&mut self, router: &str, engine: &str) {
-        for (role, name) in [(Role::Router, router), (Role::Engine, engine)] {
-            self.broker.expire(&roles::group(&self.plan.config, role), name);
-            self.broker.expire_transaction(name);
+    fn expire_all(&mut self, instance: &str) {
+        for role in [Role::Router, Role::Engine] {
+            let name = self.member(role, instance);
+            self.broker.expire(&roles::group(&self.plan.config, role), &name);
+            self.broker.expire_transaction(&name);
         }
         self.happened.expired += 1;
     }
@@ -450,7 +483,7 @@ impl World {
         }
         let is_router = self.dice.one_in(2);
         let stepped = match is_router {
-            true => zombie.router.1.step(now, &|| now),
+            true => zombie.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
             false => zombie.engine.1.step(now, &|| now),
         };
         self.happened.zombies += 1;
@@ -461,6 +494,10 @@ impl World {
         Ok(())
     }
 
+    fn member(&self, role: Role, instance: &str) -> String {
+        roles::member(&self.plan.config_of(instance), role, 0)
+    }
+
     /// A living process was too slow for its group or for its transaction.
     fn expire(&mut self) {
         if self.processes.is_empty() {
@@ -468,11 +505,11 @@ impl World {
         }
         let at = self.dice.below(self.processes.len() as u64) as usize;
         let process = &self.processes[at];
-        let (router, engine) = (process.router.0.clone(), process.engine.0.clone());
+        let instance = process.instance;
         match self.dice.below(3) {
-            0 => self.expire_all(&router, &engine),
-            1 => self.broker.expire_transaction(&router),
-            _ => self.broker.expire_transaction(&engine),
+            0 => self.expire_all(instance),
+            1 => self.broker.expire_transaction(&self.member(Role::Router, instance)),
+            _ => self.broker.expire_transaction(&self.member(Role::Engine, instance)),
         }
     }
 }

@@ -1,14 +1,14 @@
-//! `bench`: measures the service on this machine.
+//! `bench path`: the path of an event from bytes to outputs, over the embedded log, all in this process.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Failure, Settings, broker, topics};
+use super::Bench;
+use crate::command::{Failure, broker, topics};
 use crate::config::{Config, Emit, ItemVectors};
 use crate::decode::decode_event;
 use crate::log::Broker;
@@ -18,31 +18,6 @@ use crate::run::generated::Generated;
 use crate::run::{self, Summary};
 use crate::service;
 use crate::synthetic::{self, Synthetic};
-
-/// Arguments of `bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// What is measured
-    name: Name,
-    /// Prints one JSON object
-    #[arg(long)]
-    json: bool,
-    /// Measures over the Kafka of kafka.brokers too, exactly once, on topics of its own
-    #[arg(long)]
-    kafka: bool,
-    /// Events of each run
-    #[arg(long, value_name = "N", default_value_t = 500_000)]
-    events: u64,
-    #[command(flatten)]
-    settings: Settings,
-}
-
-/// What can be measured.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Name {
-    /// The path of an event from bytes to outputs, over the embedded log
-    Path,
-}
 
 /// The figures of one run.
 #[derive(Debug, Serialize)]
@@ -59,18 +34,11 @@ struct Figures {
 }
 
 impl Bench {
-    /// Measures and prints.
+    /// Measures the path and prints.
     ///
     /// # Errors
     /// Where something is wrong with the settings, or fails.
-    pub fn run(self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
-        let config = self.settings.load()?;
-        match self.name {
-            Name::Path => self.path(config, stop),
-        }
-    }
-
-    fn path(&self, config: Config, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    pub(super) fn path(&self, config: Config, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
         let dir = tempfile::tempdir().map_err(|error| Failure::failed(format!("{error}; a folder for outputs")))?;
         let mut base = config;
         base.partitions = base.partitions.or(Some(12));

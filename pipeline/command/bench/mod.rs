@@ -1,0 +1,84 @@
+//! `bench`: measures the service on this machine.
+//!
+//! # Layout
+//! - [`path`]: stage by stage, in this process.
+//! - [`kafka`]: as users run it, a process of its own ([`child`]) beside a real broker; [`latency`]: what they wait for.
+
+mod child;
+mod kafka;
+mod latency;
+mod path;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, Settings};
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What is measured
+    name: Name,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+    /// path: measures over the Kafka of kafka.brokers too, exactly once, on topics of its own
+    #[arg(long)]
+    kafka: bool,
+    /// Events of each run
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
+    events: u64,
+    /// kafka: events a second whose way is timed
+    #[arg(long, value_name = "N", default_value_t = 10_000.0)]
+    rate: f64,
+    /// kafka: for how long
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    seconds: u64,
+    /// kafka: users in state when the process is killed and has to come back; 0: it is not killed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    recovery_users: u64,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Name {
+    /// The path of an event from bytes to outputs, over the embedded log
+    Path,
+    /// The service beside the broker of kafka.brokers: throughput, cost, memory, latency, recovery
+    Kafka,
+}
+
+impl Bench {
+    /// Measures and prints.
+    ///
+    /// # Errors
+    /// Where something is wrong with the settings, or fails.
+    pub fn run(self, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+        let config = self.settings.load()?;
+        match self.name {
+            Name::Path => self.path(config, stop),
+            Name::Kafka => self.service(&config, stop),
+        }
+    }
+
+    fn service(&self, config: &crate::config::Config, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+        let Self { events, rate, seconds, recovery_users, .. } = *self;
+        let plan = kafka::Plan { events, rate, seconds, recovery_users };
+        let mut all = Vec::new();
+        for way in kafka::WAYS {
+            let figures = kafka::measure(config, way, &plan, stop)?;
+            if !self.json {
+                kafka::print(&figures);
+            }
+            all.push(figures);
+        }
+        if self.json {
+            println!("{}", serde_json::json!({ "runs": all }));
+        }
+        Ok(())
+    }
+}
