@@ -1,0 +1,179 @@
+//! A multivariate Hawkes process with exponential kernels (Hawkes 1971), its parameters shared by all users, fitted by EM
+//! and following the stream by stepwise EM, block by block.
+//!
+//! With s the time since the user's previous event, in units, and X the excitation that was left then:
+//!
+//! ```text
+//! λ_k(s) = μ_k + Σ_d Σ_j A[k, d, j] · X_dj · exp(−b_d s)
+//! ```
+//!
+//! # Layout
+//! - [`excitation`]: what of a user's past still excites him. [`parameters`]: intensities, their EM. [`survival`]: the
+//!   median of the gap, and the types with the gap integrated out.
+
+pub mod excitation;
+pub mod parameters;
+pub mod survival;
+
+use super::em::quantile;
+use crate::evaluate::prequential::score;
+use crate::evaluate::{EvaluateError, Forecaster, Judgment, Outcome, Past};
+use excitation::Excitations;
+use parameters::{Fit, Parameters, Statistics};
+use std::ops::Range;
+use survival::Survival;
+
+/// Sets of decay rates that are tried: one over the quantiles of the gaps at these shares.
+const RATES: [&[f64]; 6] = [&[0.5], &[0.9], &[0.1, 0.9], &[0.3, 0.95], &[0.1, 0.5, 0.9], &[0.2, 0.6, 0.98]];
+/// Half-lives of the statistics that are tried, in events.
+const HALF_LIVES: [f64; 5] = [1000.0, 3000.0, 10_000.0, 30_000.0, f64::INFINITY];
+/// Passes of EM when rates are compared, and when they are settled.
+const TRIAL: usize = 80;
+const PASSES: usize = 150;
+/// Events from one step of EM to the next.
+const BLOCK: usize = 256;
+
+/// The process, with what it follows the stream by.
+#[derive(Clone, Debug)]
+pub struct Hawkes {
+    rates: Vec<f64>,
+    half_life: f64,
+    parameters: Parameters,
+    statistics: Statistics,
+    survival: Survival,
+    /// For forecasts, and for learning, which comes later.
+    issuing: Excitations,
+    learning: Excitations,
+    /// By forecast issued last: the excitation it starts from.
+    issued: Vec<f64>,
+    features: parameters::Features,
+}
+
+impl Default for Hawkes {
+    fn default() -> Self {
+        Self {
+            rates: vec![1.0],
+            half_life: f64::INFINITY,
+            parameters: Parameters::default(),
+            statistics: Statistics::default(),
+            survival: Survival::default(),
+            issuing: Excitations::default(),
+            learning: Excitations::default(),
+            issued: Vec::new(),
+            features: parameters::Features::default(),
+        }
+    }
+}
+
+impl Hawkes {
+    /// Decay rates chosen, in 1 / unit.
+    pub fn rates(&self) -> &[f64] {
+        &self.rates
+    }
+
+    /// Half-life chosen, in events.
+    pub fn half_life(&self) -> f64 {
+        self.half_life
+    }
+
+    /// Settles on `parameters`, fitted with `statistics`, to be followed from now on.
+    fn settle(&mut self, past: Past<'_>, parameters: Parameters, statistics: Statistics) {
+        self.survival = Survival::new(&self.rates);
+        self.issuing = Excitations::new(past, &self.rates);
+        self.learning = Excitations::new(past, &self.rates);
+        self.parameters = parameters;
+        self.statistics = statistics;
+        self.statistics.cap(self.half_life);
+    }
+
+    fn fitted(&mut self, past: Past<'_>, passes: usize) -> (Parameters, Statistics) {
+        Fit::new(past, &self.rates).run(passes, |_| ())
+    }
+
+    /// −log likelihood of everything from position `from` on.
+    fn nats(&mut self, past: Past<'_>, from: usize) -> f64 {
+        let mut nats = 0.0;
+        for target in past.targets(from..past.len()) {
+            let Some(before) = past.previous(target) else { continue };
+            self.features.fill(&self.rates, self.issuing.after(past, before), past.gap(target));
+            let (gap, kind) = self.parameters.nats(&self.features, past.event(target).kind as usize);
+            nats += gap + kind;
+        }
+        nats
+    }
+}
+
+impl Forecaster for Hawkes {
+    fn name(&self) -> &str {
+        "hawkes"
+    }
+
+    fn block(&self) -> usize {
+        BLOCK
+    }
+
+    fn tune(&mut self, past: Past<'_>, warm_up: usize) -> Result<(), EvaluateError> {
+        let fitted = past.until(warm_up);
+        let mut gaps: Vec<f64> = fitted.targets(0..warm_up).map(|i| past.gap(i)).collect();
+        gaps.sort_unstable_by(f64::total_cmp);
+        let mut best: Option<(f64, Vec<f64>, Parameters, Statistics)> = None;
+        for shares in RATES {
+            self.rates = shares.iter().filter_map(|share| quantile(&gaps, *share)).map(f64::recip).collect();
+            let (parameters, statistics) = self.fitted(fitted, TRIAL);
+            self.settle(past, parameters.clone(), statistics.clone());
+            let nats = self.nats(past, warm_up);
+            if best.as_ref().is_none_or(|(least, ..)| nats < *least) {
+                best = Some((nats, self.rates.clone(), parameters, statistics));
+            }
+        }
+        let Some((_, rates, parameters, statistics)) = best else { return Ok(()) };
+        self.rates = rates;
+        let mut least = (f64::INFINITY, f64::INFINITY);
+        for half_life in HALF_LIVES {
+            self.half_life = half_life;
+            self.settle(past, parameters.clone(), statistics.clone());
+            let nats = score(past, warm_up, self)?.mean(|score| score.nats());
+            if nats < least.0 {
+                least = (nats, half_life);
+            }
+        }
+        self.half_life = least.1;
+        Ok(())
+    }
+
+    fn fit(&mut self, past: Past<'_>) -> Result<(), EvaluateError> {
+        let (parameters, statistics) = self.fitted(past, PASSES);
+        self.settle(past, parameters, statistics);
+        Ok(())
+    }
+
+    fn issue(&mut self, past: Past<'_>, after: &[usize]) -> Result<(), EvaluateError> {
+        self.issued.clear();
+        for after in after {
+            self.issued.extend_from_slice(self.issuing.after(past, *after));
+        }
+        Ok(())
+    }
+
+    fn score(&mut self, outcomes: &[Outcome], judgments: &mut Vec<Judgment>) -> Result<(), EvaluateError> {
+        let width = self.issued.len() / outcomes.len().max(1);
+        for (excitation, outcome) in self.issued.chunks(width.max(1)).zip(outcomes) {
+            self.features.fill(&self.rates, excitation, outcome.gap());
+            let (gap_nats, kind_nats) = self.parameters.nats(&self.features, outcome.kind as usize);
+            let (likely_kind, median_gap) = self.survival.likely(&self.parameters, excitation);
+            judgments.push(Judgment { gap_nats, kind_nats, likely_kind, median_gap });
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, past: Past<'_>, events: Range<usize>) -> Result<(), EvaluateError> {
+        self.statistics.forget(events.len(), self.half_life);
+        for target in past.targets(events) {
+            let Some(before) = past.previous(target) else { continue };
+            self.features.fill(&self.rates, self.learning.after(past, before), past.gap(target));
+            self.statistics.add(&self.parameters, &self.features, past.event(target).kind as usize);
+        }
+        self.parameters.maximize(&self.statistics);
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! A process of known truth whose regime changes.

@@ -1,0 +1,87 @@
+//! What `evaluate` prints: JSON for programs, a table for people.
+
+use super::{Score, Scores, Stream, bootstrap};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// How well models forecast one stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Events of the stream.
+    pub events: usize,
+    /// Events that forecasts were scored by.
+    pub scored: usize,
+    /// The unit of densities, in ms.
+    pub unit_ms: f64,
+    /// Models by name, in the order added.
+    #[serde(serialize_with = "as_map")]
+    pub models: Vec<(String, Row)>,
+}
+
+/// One model's line.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Mean −log density of gap and type, in nats per event and unit.
+    pub nll_nats: f64,
+    /// Its 95 % interval, by bootstrap over users.
+    pub nll_ci95: [f64; 2],
+    /// Share of events whose type was the most probable one.
+    pub accuracy: f64,
+    /// Mean |log10(gap + 1) − log10(median + 1)|, in ms.
+    pub mae_log10: f64,
+}
+
+impl Report {
+    /// No model yet.
+    pub fn new(stream: &Stream) -> Self {
+        Self { events: stream.len(), scored: 0, unit_ms: stream.unit_ms(), models: Vec::new() }
+    }
+
+    /// Adds a model by its scores, which are of the same events as those of the models before.
+    pub fn add(&mut self, name: &str, scores: &Scores) {
+        assert!(
+            self.models.is_empty() || self.scored == scores.each.len(),
+            "`{name}` was scored on {} events, the models before it on {}",
+            scores.each.len(),
+            self.scored
+        );
+        self.scored = scores.each.len();
+        let nats = bootstrap::mean(&scores.users, &scores.figures(Score::nats));
+        let row = Row {
+            nll_nats: nats.mean,
+            nll_ci95: [nats.low, nats.high],
+            accuracy: scores.mean(|score| f64::from(u8::from(score.hit))),
+            mae_log10: scores.mean(|score| score.log10_error),
+        };
+        self.models.push((name.to_owned(), row));
+    }
+}
+
+fn as_map<S: Serializer>(models: &[(String, Row)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(models.len()))?;
+    for (name, row) in models {
+        map.serialize_entry(name, row)?;
+    }
+    map.end()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, scored, unit_ms, .. } = self;
+        writeln!(f, "{scored} of {events} events scored; nats per event and per {unit_ms} ms, lower is better")?;
+        let width = self.models.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("model".len());
+        writeln!(
+            f,
+            "{:width$}  {:>7}  {:^16}  {:>8}  {:>9}",
+            "model", "NLL", "95 % interval", "accuracy", "MAE log10"
+        )?;
+        for (name, row) in &self.models {
+            let Row { nll_nats, nll_ci95: [low, high], accuracy, mae_log10 } = row;
+            let interval = format!("{low:.3} … {high:.3}");
+            let percent = format!("{:.1} %", 100.0 * accuracy);
+            writeln!(f, "{name:width$}  {nll_nats:>7.3}  {interval:^16}  {percent:>8}  {mae_log10:>9.3}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! What the protocol promises, on processes of known truth.
