@@ -112,7 +112,7 @@ impl Stream {
         }
         gaps.sort_unstable();
         let middle = gaps.len() / 2;
-        let low = if gaps.len() % 2 == 0 { middle - 1 } else { middle };
+        let low = (gaps.len() - 1) / 2;
         Ok(0.5 * (gaps[low] as f64 + gaps[middle] as f64))
     }
 
@@ -227,6 +227,11 @@ impl<'a> Past<'a> {
     /// Users' last events before `from` that have a next one at `from` or later: their forecasts stand there.
     pub fn standing(self, from: usize) -> impl Iterator<Item = usize> + 'a {
         (0..from).filter(move |i| self.next(*i).is_some_and(|next| next >= from))
+    }
+
+    /// Users' last events in this past: the gaps after them are still open.
+    pub fn open(self) -> impl Iterator<Item = usize> + 'a {
+        (0..self.len).filter(move |i| self.next(*i).is_none())
     }
 
     /// Time since the user's previous event, in ms; 0 for his first.

@@ -7,11 +7,12 @@ use super::marginal::{Marginal, Marginals};
 use super::user::User;
 use crate::evaluate::Past;
 use crate::evaluate::mixture::{Component, nats};
+use crate::evaluate::prequential::{Step, steps};
 
 const PARTS: usize = 3;
 /// What an event multiplies the credits by.
 const RETENTION: f64 = 0.999;
-/// Credit of each part at the start, in events.
+/// Credit of each part before anything was forecast, in events.
 const START: f64 = 20.0;
 
 /// [`constant`], [`bigram`] and [`User`] together, each weighted by the share of past events it accounts for. A part's credit
@@ -21,8 +22,10 @@ pub struct Blend {
     constant: Frequencies,
     bigram: Frequencies,
     user: User,
-    kind_credits: [f64; PARTS],
-    gap_credits: [f64; PARTS],
+    /// Credits for types and for gaps.
+    credits: [[f64; PARTS]; 2],
+    /// Those earned on the validation part, from which forecasting begins.
+    earned: [[f64; PARTS]; 2],
     /// By user.
     standing: Vec<Standing>,
 }
@@ -40,8 +43,8 @@ impl Default for Blend {
             constant: constant(),
             bigram: bigram(),
             user: User::default(),
-            kind_credits: [START; PARTS],
-            gap_credits: [START; PARTS],
+            credits: [[START; PARTS]; 2],
+            earned: [[START; PARTS]; 2],
             standing: Vec::new(),
         }
     }
@@ -54,7 +57,7 @@ impl Blend {
 
     /// Weights of the parts for types and for gaps.
     pub fn weights(&self) -> ([f64; PARTS], [f64; PARTS]) {
-        (shares(self.kind_credits), shares(self.gap_credits))
+        (shares(self.credits[0]), shares(self.credits[1]))
     }
 
     /// Lets the parts forecast after the event at `after`, and keeps what they say until the user's next event.
@@ -73,12 +76,20 @@ impl Blend {
 impl Marginal for Blend {
     fn tune(&mut self, past: Past<'_>, warm_up: usize) {
         self.parts().into_iter().for_each(|part| part.tune(past, warm_up));
+        self.earned = [[START; PARTS]; 2];
+        self.fit(past.until(warm_up));
+        for step in steps(past, warm_up) {
+            match step {
+                Step::Fold(position) => self.learn(past.until(position + 1), position),
+                Step::Issue { after, .. } => self.issue(past, after),
+            }
+        }
+        self.earned = self.credits;
     }
 
     fn fit(&mut self, past: Past<'_>) {
         self.parts().into_iter().for_each(|part| part.fit(past));
-        self.kind_credits = [START; PARTS];
-        self.gap_credits = [START; PARTS];
+        self.credits = self.earned;
         self.standing = vec![Standing::default(); past.users()];
     }
 
@@ -103,8 +114,8 @@ impl Marginal for Blend {
             }
             let forecasts = &self.standing[event.user as usize].forecasts;
             let y = past.log_gap(position);
-            credit(&mut self.kind_credits, forecasts.each_ref().map(|part| part.kinds[event.kind as usize]));
-            credit(&mut self.gap_credits, forecasts.each_ref().map(|part| (-nats(&part.gap, y)).exp()));
+            credit(&mut self.credits[0], forecasts.each_ref().map(|part| part.kinds[event.kind as usize]));
+            credit(&mut self.credits[1], forecasts.each_ref().map(|part| (-nats(&part.gap, y)).exp()));
         }
         self.parts().into_iter().for_each(|part| part.learn(past, position));
     }

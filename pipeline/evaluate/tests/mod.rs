@@ -1,1 +1,14 @@
-//! What the protocol promises, on processes of known truth.
+//! What the protocol and the baselines promise, on processes of known truth.
+
+mod bootstrap;
+mod causality;
+mod definitions;
+mod densities;
+mod em;
+mod entropy;
+mod matrix;
+mod prequential;
+mod regimes;
+mod report;
+mod stream;
+mod worlds;

@@ -8,10 +8,13 @@
 //! ```
 //!
 //! # Layout
-//! - [`excitation`]: what of a user's past still excites him. [`parameters`]: intensities, their EM. [`survival`]: the
-//!   median of the gap, and the types with the gap integrated out.
+//! - [`excitation`]: what of a user's past still excites him.
+//! - [`intensity`]: what the process says of the next event: of its [`parameters`], and of its [`survival`] function.
+//! - [`fit`]: the EM.
 
 pub mod excitation;
+pub mod fit;
+pub mod intensity;
 pub mod parameters;
 pub mod survival;
 
@@ -19,9 +22,10 @@ use super::em::quantile;
 use crate::evaluate::prequential::score;
 use crate::evaluate::{EvaluateError, Forecaster, Judgment, Outcome, Past};
 use excitation::Excitations;
-use parameters::{Fit, Parameters, Statistics};
+use fit::{Fit, Statistics};
+use intensity::Intensity;
+use parameters::{Features, Parameters};
 use std::ops::Range;
-use survival::Survival;
 
 /// Sets of decay rates that are tried: one over the quantiles of the gaps at these shares.
 const RATES: [&[f64]; 6] = [&[0.5], &[0.9], &[0.1, 0.9], &[0.3, 0.95], &[0.1, 0.5, 0.9], &[0.2, 0.6, 0.98]];
@@ -36,17 +40,18 @@ const BLOCK: usize = 256;
 /// The process, with what it follows the stream by.
 #[derive(Clone, Debug)]
 pub struct Hawkes {
+    /// In 1 / unit.
     rates: Vec<f64>,
+    /// In events.
     half_life: f64,
-    parameters: Parameters,
+    intensity: Intensity,
     statistics: Statistics,
-    survival: Survival,
     /// For forecasts, and for learning, which comes later.
     issuing: Excitations,
     learning: Excitations,
     /// By forecast issued last: the excitation it starts from.
     issued: Vec<f64>,
-    features: parameters::Features,
+    features: Features,
 }
 
 impl Default for Hawkes {
@@ -54,13 +59,12 @@ impl Default for Hawkes {
         Self {
             rates: vec![1.0],
             half_life: f64::INFINITY,
-            parameters: Parameters::default(),
+            intensity: Intensity::default(),
             statistics: Statistics::default(),
-            survival: Survival::default(),
             issuing: Excitations::default(),
             learning: Excitations::default(),
             issued: Vec::new(),
-            features: parameters::Features::default(),
+            features: Features::default(),
         }
     }
 }
@@ -76,27 +80,27 @@ impl Hawkes {
         self.half_life
     }
 
-    /// Settles on `parameters`, fitted with `statistics`, to be followed from now on.
-    fn settle(&mut self, past: Past<'_>, parameters: Parameters, statistics: Statistics) {
-        self.survival = Survival::new(&self.rates);
+    /// Goes on from what was fitted.
+    fn settle(&mut self, past: Past<'_>, (parameters, statistics): (Parameters, Statistics)) {
+        self.intensity = Intensity::new(&self.rates, parameters);
         self.issuing = Excitations::new(past, &self.rates);
         self.learning = Excitations::new(past, &self.rates);
-        self.parameters = parameters;
         self.statistics = statistics;
         self.statistics.cap(self.half_life);
     }
 
-    fn fitted(&mut self, past: Past<'_>, passes: usize) -> (Parameters, Statistics) {
-        Fit::new(past, &self.rates).run(passes, |_| ())
+    /// Features at the gap of the event at `target`, which came after the one at `before`.
+    fn lay_out(&mut self, past: Past<'_>, before: usize, target: usize) {
+        self.features.fill(&self.rates, self.learning.after(past, before), past.gap(target));
     }
 
-    /// −log likelihood of everything from position `from` on.
+    /// −log likelihood of everything from position `from` on, with parameters as they are.
     fn nats(&mut self, past: Past<'_>, from: usize) -> f64 {
         let mut nats = 0.0;
         for target in past.targets(from..past.len()) {
             let Some(before) = past.previous(target) else { continue };
-            self.features.fill(&self.rates, self.issuing.after(past, before), past.gap(target));
-            let (gap, kind) = self.parameters.nats(&self.features, past.event(target).kind as usize);
+            self.lay_out(past, before, target);
+            let (gap, kind) = self.intensity.parameters().nats(&self.features, past.event(target).kind as usize);
             nats += gap + kind;
         }
         nats
@@ -116,22 +120,22 @@ impl Forecaster for Hawkes {
         let fitted = past.until(warm_up);
         let mut gaps: Vec<f64> = fitted.targets(0..warm_up).map(|i| past.gap(i)).collect();
         gaps.sort_unstable_by(f64::total_cmp);
-        let mut best: Option<(f64, Vec<f64>, Parameters, Statistics)> = None;
+        let mut best = (f64::INFINITY, self.rates.clone(), None);
         for shares in RATES {
             self.rates = shares.iter().filter_map(|share| quantile(&gaps, *share)).map(f64::recip).collect();
-            let (parameters, statistics) = self.fitted(fitted, TRIAL);
-            self.settle(past, parameters.clone(), statistics.clone());
+            let found = Fit::new(fitted, &self.rates).run(TRIAL, |_| ());
+            self.settle(past, found.clone());
             let nats = self.nats(past, warm_up);
-            if best.as_ref().is_none_or(|(least, ..)| nats < *least) {
-                best = Some((nats, self.rates.clone(), parameters, statistics));
+            if nats < best.0 {
+                best = (nats, self.rates.clone(), Some(found));
             }
         }
-        let Some((_, rates, parameters, statistics)) = best else { return Ok(()) };
+        let (_, rates, Some(found)) = best else { return Ok(()) };
         self.rates = rates;
         let mut least = (f64::INFINITY, f64::INFINITY);
         for half_life in HALF_LIVES {
             self.half_life = half_life;
-            self.settle(past, parameters.clone(), statistics.clone());
+            self.settle(past, found.clone());
             let nats = score(past, warm_up, self)?.mean(|score| score.nats());
             if nats < least.0 {
                 least = (nats, half_life);
@@ -142,8 +146,8 @@ impl Forecaster for Hawkes {
     }
 
     fn fit(&mut self, past: Past<'_>) -> Result<(), EvaluateError> {
-        let (parameters, statistics) = self.fitted(past, PASSES);
-        self.settle(past, parameters, statistics);
+        let found = Fit::new(past, &self.rates).run(PASSES, |_| ());
+        self.settle(past, found);
         Ok(())
     }
 
@@ -158,10 +162,7 @@ impl Forecaster for Hawkes {
     fn score(&mut self, outcomes: &[Outcome], judgments: &mut Vec<Judgment>) -> Result<(), EvaluateError> {
         let width = self.issued.len() / outcomes.len().max(1);
         for (excitation, outcome) in self.issued.chunks(width.max(1)).zip(outcomes) {
-            self.features.fill(&self.rates, excitation, outcome.gap());
-            let (gap_nats, kind_nats) = self.parameters.nats(&self.features, outcome.kind as usize);
-            let (likely_kind, median_gap) = self.survival.likely(&self.parameters, excitation);
-            judgments.push(Judgment { gap_nats, kind_nats, likely_kind, median_gap });
+            judgments.push(self.intensity.judge(&mut self.features, excitation, outcome));
         }
         Ok(())
     }
@@ -170,10 +171,10 @@ impl Forecaster for Hawkes {
         self.statistics.forget(events.len(), self.half_life);
         for target in past.targets(events) {
             let Some(before) = past.previous(target) else { continue };
-            self.features.fill(&self.rates, self.learning.after(past, before), past.gap(target));
-            self.statistics.add(&self.parameters, &self.features, past.event(target).kind as usize);
+            self.lay_out(past, before, target);
+            self.statistics.add(self.intensity.parameters(), &self.features, past.event(target).kind as usize);
         }
-        self.parameters.maximize(&self.statistics);
+        self.intensity.maximize(&self.statistics);
         Ok(())
     }
 }

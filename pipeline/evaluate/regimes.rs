@@ -1,1 +1,0 @@
-//! A process of known truth whose regime changes.
