@@ -178,3 +178,23 @@ impl Forecaster for Hawkes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::{Event, Stream};
+
+    #[test]
+    fn a_block_is_added_to_what_is_left_of_those_before() {
+        let event = |i: u32| Event { user: i % 5, kind: i % 2, time_ms: 1000 * i64::from(i) + i64::from(i * i % 7) };
+        let stream = Stream::new((0..1000).map(event).collect(), 2).unwrap();
+        let mut model = Hawkes { half_life: 100.0, ..Hawkes::default() };
+        model.fit(stream.until(500)).unwrap();
+        let before = model.statistics.clone();
+        model.learn(stream.until(600), 500..600).unwrap();
+        let caused = |statistics: &Statistics| statistics.caused.iter().sum::<f64>();
+        assert!((caused(&model.statistics) - (0.5 * caused(&before) + 100.0)).abs() < 1e-6);
+        let waited: f64 = (500..600).map(|i| stream.whole().gap(i)).sum();
+        assert!((model.statistics.exposure[0] - (0.5 * before.exposure[0] + waited)).abs() < 1e-6);
+    }
+}
