@@ -18,7 +18,7 @@
 //! - [`baselines`]: models that need no network: constant, bigram, user, blend, hawkes.
 //! - [`mixture`]: log-normal mixtures of gaps.
 //! - [`bootstrap`]: intervals by resampling users.
-//! - [`report`]: the JSON and the table that are printed.
+//! - [`report`]: the JSON and the tables that are printed.
 //! - [`regimes`]: a process of known truth whose regime changes.
 
 pub mod baselines;
@@ -36,7 +36,7 @@ mod tests;
 
 pub use forecaster::{Forecaster, Judgment, Outcome, Score};
 pub use prequential::{Scores, prequential};
-pub use report::Report;
+pub use report::{MatrixReport, Report};
 pub use stream::{Event, Past, Split, Stream};
 
 /// Why an evaluation cannot be done.

@@ -1,11 +1,12 @@
-//! What `evaluate` prints: JSON for programs, a table for people.
+//! What `evaluate` prints: JSON for programs, tables for people.
 
+use super::matrix::Matrix;
 use super::{Score, Scores, Stream, bootstrap};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// How well models forecast one stream.
+/// How well models forecast one stream: the prequential protocol.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Events of the stream.
@@ -58,7 +59,7 @@ impl Report {
     }
 }
 
-fn as_map<S: Serializer>(models: &[(String, Row)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_map<R: Serialize, S: Serializer>(models: &[(String, R)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(models.len()))?;
     for (name, row) in models {
         map.serialize_entry(name, row)?;
@@ -83,5 +84,74 @@ impl fmt::Display for Report {
             writeln!(f, "{name:width$}  {nll_nats:>7.3}  {interval:^16}  {percent:>8}  {mae_log10:>9.3}")?;
         }
         Ok(())
+    }
+}
+
+/// What models keep of task after task of one stream: the matrix protocol.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MatrixReport {
+    /// Events of the stream.
+    pub events: usize,
+    /// Tasks it is cut into.
+    pub tasks: usize,
+    /// The unit of densities, in ms.
+    pub unit_ms: f64,
+    /// Models by name, in the order added.
+    #[serde(serialize_with = "as_map")]
+    pub models: Vec<(String, MatrixRow)>,
+}
+
+/// One model's matrix and its figures, in nats per event and unit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MatrixRow {
+    /// The matrix itself.
+    #[serde(flatten)]
+    pub matrix: Matrix,
+    /// [`Matrix::average`].
+    pub average: f64,
+    /// [`Matrix::forgetting`].
+    pub forgetting: Option<f64>,
+    /// [`Matrix::forward_transfer`].
+    pub forward_transfer: Option<f64>,
+}
+
+impl MatrixReport {
+    /// No model yet.
+    pub fn new(stream: &Stream, tasks: usize) -> Self {
+        Self { events: stream.len(), tasks, unit_ms: stream.unit_ms(), models: Vec::new() }
+    }
+
+    /// Adds a model by its matrix.
+    pub fn add(&mut self, name: &str, matrix: Matrix) {
+        assert_eq!(matrix.after.len(), self.tasks, "`{name}` was taken through other tasks than the report is of");
+        let (average, forgetting) = (matrix.average(), matrix.forgetting());
+        let row = MatrixRow { average, forgetting, forward_transfer: matrix.forward_transfer(), matrix };
+        self.models.push((name.to_owned(), row));
+    }
+}
+
+impl fmt::Display for MatrixReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, tasks, unit_ms, .. } = self;
+        writeln!(f, "{events} events in {tasks} tasks; nats per event and per {unit_ms} ms, lower is better")?;
+        for (name, row) in &self.models {
+            writeln!(f, "\n{name}: average {:.3}{}", row.average, row.changes())?;
+            let line = |f: &mut fmt::Formatter<'_>, after: &str, tests: &[f64]| {
+                let tests: Vec<String> = tests.iter().map(|nats| format!("{nats:>8.3}")).collect();
+                writeln!(f, "{after:>12} {}", tests.join(" "))
+            };
+            line(f, "before any", &row.matrix.initial)?;
+            for (task, tests) in row.matrix.after.iter().enumerate() {
+                line(f, &format!("after {}", task + 1), tests)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MatrixRow {
+    fn changes(&self) -> String {
+        let (Some(forgetting), Some(transfer)) = (self.forgetting, self.forward_transfer) else { return String::new() };
+        format!(", forgetting {forgetting:.3}, forward transfer {transfer:.3}")
     }
 }

@@ -6,6 +6,7 @@ mod definitions;
 mod densities;
 mod em;
 mod entropy;
+mod forgetting;
 mod hawkes;
 mod matrix;
 mod prequential;

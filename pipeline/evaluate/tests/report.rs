@@ -2,7 +2,8 @@
 
 use super::worlds;
 use crate::evaluate::baselines::all;
-use crate::evaluate::{Report, Score, Scores, prequential};
+use crate::evaluate::matrix::Matrix;
+use crate::evaluate::{MatrixReport, Report, Score, Scores, prequential};
 
 #[test]
 fn json_has_these_fields_and_no_others() {
@@ -38,4 +39,20 @@ fn the_table_has_a_line_for_every_model() {
         assert!(line.starts_with(name) && line.contains(&format!("{:.3}", row.nll_nats)), "{table}");
         assert!(row.nll_ci95[0] < row.nll_nats && row.nll_nats < row.nll_ci95[1]);
     }
+}
+
+#[test]
+fn a_matrix_is_reported_with_its_figures() {
+    let stream = worlds::stream(&worlds::poisson(), 2000);
+    let matrix = Matrix { initial: vec![3.0, 3.0], after: vec![vec![1.0, 2.5], vec![1.5, 1.0]] };
+    let mut report = MatrixReport::new(&stream, 2);
+    report.add("ant", matrix);
+    let json = serde_json::to_string(&report).unwrap();
+    let row = r#"{"ant":{"initial":[3.0,3.0],"after":[[1.0,2.5],[1.5,1.0]],"average":1.25,"forgetting":0.5,"forward_transfer":0.5}}"#;
+    assert!(
+        json.starts_with(r#"{"events":2000,"tasks":2,"unit_ms":"#) && json.ends_with(&format!(r#""models":{row}}}"#))
+    );
+    let text = report.to_string();
+    assert!(text.contains("ant: average 1.250, forgetting 0.500, forward transfer 0.500"), "{text}");
+    assert!(text.ends_with("     after 2    1.500    1.000\n"), "{text}");
 }
