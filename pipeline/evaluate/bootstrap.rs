@@ -1,5 +1,6 @@
 //! Intervals by the percentile bootstrap over users (Efron 1979): events of one user hang together, users do not.
 
+use super::sample::quantile;
 use super::{Score, Scores};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -41,13 +42,9 @@ pub fn mean(users: &[u32], values: &[f64]) -> Interval {
         })
         .collect();
     means.sort_unstable_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let at = q * (RESAMPLES - 1) as f64;
-        let (low, part) = (at.floor() as usize, at.fract());
-        means[low] + part * (means[(low + 1).min(RESAMPLES - 1)] - means[low])
-    };
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    Interval { mean, low: quantile(TAIL), high: quantile(1.0 - TAIL) }
+    let end = |share| quantile(&means, share).unwrap_or(mean);
+    Interval { mean, low: end(TAIL), high: end(1.0 - TAIL) }
 }
 
 /// The mean of what `a` has more than `b` of a figure, event by event.

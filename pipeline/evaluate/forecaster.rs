@@ -1,6 +1,6 @@
 //! What a model must be able to do, and what its forecasts are judged by.
 
-use super::stream::GAP_MIN_MS;
+use super::past::GAP_MIN_MS;
 use super::{EvaluateError, Past};
 use std::ops::Range;
 
@@ -14,7 +14,11 @@ use std::ops::Range;
 /// is the score which the service would note when the event arrives. No model has to keep versions, and since
 /// `issue` sees no event after those it forecasts from, nothing of the gap gets into the forecast.
 ///
-/// Between two calls of `learn` parameters do not change: a batched model may answer a whole block at once.
+/// Between two calls of `learn` parameters do not change: a batched model may answer a whole block at once, on the
+/// device where it lives: [`issue`](Self::issue) runs it over the users' histories, [`score`](Self::score) the heads that
+/// need the gap, [`learn`](Self::learn) is one training step. A frozen model is one whose `learn` does nothing. Models
+/// that go on from one network in different ways share its fit: fit it once, and give copies to
+/// [`prequential::score`](super::prequential::score).
 pub trait Forecaster {
     /// Its name in reports.
     fn name(&self) -> &str;

@@ -11,13 +11,13 @@
 //! clock, and so a lower bound of the gap.
 //!
 //! # Layout
-//! - [`stream`]: the events of a data set in one order, its split, and the past up to a place of it.
+//! - [`stream`]: the events of a data set in one order, and its split. [`past`]: what is seen at one place of it.
 //! - [`forecaster`]: what a model must be able to do; what a forecast is judged by.
-//! - [`prequential`]: every event scored under the forecast in force, then learned from.
+//! - [`mod@prequential`]: every event scored under the forecast in force, then learned from.
 //! - [`matrix`]: tasks one after another; what is forgotten, what carries over.
 //! - [`baselines`]: models that need no network: constant, bigram, user, blend, hawkes.
 //! - [`mixture`]: log-normal mixtures of gaps.
-//! - [`bootstrap`]: intervals by resampling users.
+//! - [`bootstrap`]: intervals by resampling users. [`sample`]: figures of a sample.
 //! - [`report`]: the JSON and the tables that are printed.
 //! - [`regimes`]: a process of known truth whose regime changes.
 
@@ -26,18 +26,21 @@ pub mod bootstrap;
 pub mod forecaster;
 pub mod matrix;
 pub mod mixture;
+pub mod past;
 pub mod prequential;
 pub mod regimes;
 pub mod report;
+pub mod sample;
 pub mod stream;
 
 #[cfg(test)]
 mod tests;
 
 pub use forecaster::{Forecaster, Judgment, Outcome, Score};
+pub use past::Past;
 pub use prequential::{Scores, prequential};
 pub use report::{MatrixReport, Report};
-pub use stream::{Event, Past, Split, Stream};
+pub use stream::{Event, Split, Stream};
 
 /// Why an evaluation cannot be done.
 #[derive(Debug, thiserror::Error)]

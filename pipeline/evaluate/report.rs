@@ -1,5 +1,6 @@
 //! What `evaluate` prints: JSON for programs, tables for people.
 
+use super::bootstrap::Interval;
 use super::matrix::Matrix;
 use super::{Score, Scores, Stream, bootstrap};
 use serde::ser::SerializeMap;
@@ -18,6 +19,9 @@ pub struct Report {
     /// Models by name, in the order added.
     #[serde(serialize_with = "as_map")]
     pub models: Vec<(String, Row)>,
+    /// What one model's NLL is more than another's: names and paired difference. For people only.
+    #[serde(skip)]
+    pub differences: Vec<(String, String, Interval)>,
 }
 
 /// One model's line.
@@ -27,6 +31,12 @@ pub struct Row {
     pub nll_nats: f64,
     /// Its 95 % interval, by bootstrap over users.
     pub nll_ci95: [f64; 2],
+    /// The part of the gap. For people only, as the next.
+    #[serde(skip)]
+    pub gap_nats: f64,
+    /// The part of the type.
+    #[serde(skip)]
+    pub kind_nats: f64,
     /// Share of events whose type was the most probable one.
     pub accuracy: f64,
     /// Mean |log10(gap + 1) − log10(median + 1)|, in ms.
@@ -36,7 +46,7 @@ pub struct Row {
 impl Report {
     /// No model yet.
     pub fn new(stream: &Stream) -> Self {
-        Self { events: stream.len(), scored: 0, unit_ms: stream.unit_ms(), models: Vec::new() }
+        Self { events: stream.len(), scored: 0, unit_ms: stream.unit_ms(), models: Vec::new(), differences: Vec::new() }
     }
 
     /// Adds a model by its scores, which are of the same events as those of the models before.
@@ -52,10 +62,18 @@ impl Report {
         let row = Row {
             nll_nats: nats.mean,
             nll_ci95: [nats.low, nats.high],
+            gap_nats: scores.mean(|score| score.gap_nats),
+            kind_nats: scores.mean(|score| score.kind_nats),
             accuracy: scores.mean(|score| f64::from(u8::from(score.hit))),
             mae_log10: scores.mean(|score| score.log10_error),
         };
         self.models.push((name.to_owned(), row));
+    }
+
+    /// Adds the paired difference of two models: below 0 where the first forecasts better.
+    pub fn compare(&mut self, (a, a_scores): (&str, &Scores), (b, b_scores): (&str, &Scores)) {
+        let difference = bootstrap::difference(a_scores, b_scores, Score::nats);
+        self.differences.push((a.to_owned(), b.to_owned(), difference));
     }
 }
 
@@ -74,14 +92,18 @@ impl fmt::Display for Report {
         let width = self.models.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("model".len());
         writeln!(
             f,
-            "{:width$}  {:>7}  {:^16}  {:>8}  {:>9}",
-            "model", "NLL", "95 % interval", "accuracy", "MAE log10"
+            "{:width$}  {:>7}  {:^16}  {:>7}  {:>7}  {:>8}  {:>9}",
+            "model", "NLL", "95 % interval", "gap", "type", "accuracy", "MAE log10"
         )?;
         for (name, row) in &self.models {
-            let Row { nll_nats, nll_ci95: [low, high], accuracy, mae_log10 } = row;
+            let Row { nll_nats, nll_ci95: [low, high], gap_nats, kind_nats, accuracy, mae_log10 } = row;
             let interval = format!("{low:.3} … {high:.3}");
             let percent = format!("{:.1} %", 100.0 * accuracy);
-            writeln!(f, "{name:width$}  {nll_nats:>7.3}  {interval:^16}  {percent:>8}  {mae_log10:>9.3}")?;
+            write!(f, "{name:width$}  {nll_nats:>7.3}  {interval:^16}  {gap_nats:>7.3}  {kind_nats:>7.3}")?;
+            writeln!(f, "  {percent:>8}  {mae_log10:>9.3}")?;
+        }
+        for (a, b, Interval { mean, low, high }) in &self.differences {
+            writeln!(f, "{a} − {b}: {mean:+.3} ({low:+.3} … {high:+.3})")?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Fits log-normal mixtures by expectation maximization (Dempster, Laird and Rubin 1977).
 
 use crate::evaluate::mixture::{Component, SIGMA_MIN, shares};
+use crate::evaluate::sample::{mean_variance, quantile};
 
 /// What one component of a mixture was fitted to: weight, sum and sum of squares of its share of log gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -106,9 +107,7 @@ impl Fit {
     fn start(&self, gaps: &[f64]) -> Vec<Component> {
         let mut sorted = gaps.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
-        let n = sorted.len().max(1) as f64;
-        let mean = sorted.iter().sum::<f64>() / n;
-        let variance = sorted.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / n;
+        let (_, variance) = mean_variance(gaps);
         let parts = self.components as f64;
         let component = |c: usize| Component {
             weight: 1.0 / parts,
@@ -131,12 +130,4 @@ impl Fit {
         }
         total
     }
-}
-
-/// The value below which a share `q` of `sorted` lies, linear between neighbors; none of nothing.
-pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
-    let at = q * (sorted.len().checked_sub(1)? as f64);
-    let (low, part) = (at.floor() as usize, at.fract());
-    let high = (low + 1).min(sorted.len() - 1);
-    Some(sorted[low] + part * (sorted[high] - sorted[low]))
 }

@@ -5,6 +5,7 @@ use super::marginal::{Marginal, Marginals};
 use crate::evaluate::Past;
 use crate::evaluate::mixture::nats;
 use crate::evaluate::prequential::{Step, steps};
+use crate::evaluate::sample::least;
 
 /// Half-lives that are tried, in events of the group.
 pub const HALF_LIVES: [f64; 8] = [10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, f64::INFINITY];
@@ -97,7 +98,8 @@ impl Marginal for Frequencies {
             self.gaps = gaps.clone().forgetting(half_life);
             self.nats(past, warm_up)
         });
-        self.half_lives = (best(tried.map(|(kinds, _)| kinds)), best(tried.map(|(_, gaps)| gaps)));
+        let best = |losses| least(losses, &HALF_LIVES).unwrap_or(f64::INFINITY);
+        self.half_lives = (best(&tried.map(|(kinds, _)| kinds)), best(&tried.map(|(_, gaps)| gaps)));
     }
 
     fn fit(&mut self, past: Past<'_>) {
@@ -117,10 +119,4 @@ impl Marginal for Frequencies {
         self.kinds.learn(group, past.event(position).kind);
         self.gaps.learn(group, past.log_gap(position));
     }
-}
-
-/// The half-life of least loss.
-fn best(losses: [f64; HALF_LIVES.len()]) -> f64 {
-    let least = losses.iter().zip(HALF_LIVES).min_by(|a, b| a.0.total_cmp(b.0));
-    least.map_or(f64::INFINITY, |(_, half_life)| half_life)
 }

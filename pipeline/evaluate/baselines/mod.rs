@@ -1,7 +1,7 @@
 //! Models that need no network; every evaluation prints them, so that all see whether a network earns its keep.
 //!
 //! # Layout
-//! - [`constant`]: the same for all. [`bigram`]: by the user's last type. [`user`]: by the user's own counts.
+//! - [`mod@constant`]: the same for all. [`mod@bigram`]: by the user's last type. [`user`]: by the user's own counts.
 //! - [`blend`]: the three, weighted by how well they forecast.
 //! - [`hawkes`]: a multivariate exponential Hawkes process.
 //! - [`frequencies`]: what constant and bigram are made of. [`forgetting`]: counts and mixtures that forget.

@@ -4,6 +4,7 @@ use super::marginal::{Marginal, Marginals};
 use crate::evaluate::Past;
 use crate::evaluate::mixture::{Component, SIGMA_MIN, nats};
 use crate::evaluate::prequential::{Step, steps};
+use crate::evaluate::sample::{least, mean_variance};
 
 /// Strengths of the priors that are tried, in pseudo-events.
 const KIND_PRIORS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
@@ -82,14 +83,10 @@ impl User {
     fn probability(&self, own: &Own, everybody: f64, kind: usize, prior: f64) -> f64 {
         (own.kinds[kind] + prior * self.kinds[kind] / everybody) / (own.events as f64 + prior)
     }
-
-    fn nats(&self, own: &Own, (mean, variance): (f64, f64), y: f64) -> f64 {
-        nats(&[gap(own, self.log_gap, mean, variance)], y)
-    }
 }
 
-/// The log-normal of one with these gaps.
-fn gap(own: &Own, (mean, variance): (f64, f64), mean_prior: f64, variance_prior: f64) -> Component {
+/// The log-normal of one with these gaps, shrunk to everybody's mean and variance by priors of these strengths.
+fn gap(own: &Own, (mean, variance): (f64, f64), (mean_prior, variance_prior): (f64, f64)) -> Component {
     let n = own.events.saturating_sub(1) as f64;
     let shrunk = (own.sum + mean_prior * mean) / (n + mean_prior);
     let spread = (own.squares - 2.0 * shrunk * own.sum + n * shrunk * shrunk).max(0.0);
@@ -113,13 +110,14 @@ impl Marginal for User {
                         *loss -= self.probability(&own, everybody, kind, prior).ln();
                     }
                     for (loss, priors) in gap_losses.iter_mut().zip(&grid) {
-                        *loss += self.nats(&own, *priors, y);
+                        *loss += nats(&[gap(&own, self.log_gap, *priors)], y);
                     }
                 }
             }
         }
-        let (mean, variance) = grid[least(&gap_losses)];
-        self.priors = Priors { kind: KIND_PRIORS[least(&kind_losses)], mean, variance };
+        let kind = least(&kind_losses, &KIND_PRIORS).unwrap_or(self.priors.kind);
+        let (mean, variance) = least(&gap_losses, &grid).unwrap_or((self.priors.mean, self.priors.variance));
+        self.priors = Priors { kind, mean, variance };
     }
 
     fn fit(&mut self, past: Past<'_>) {
@@ -128,9 +126,7 @@ impl Marginal for User {
         (0..past.len()).for_each(|position| self.learn(past, position));
         let gaps: Vec<f64> = past.targets(0..past.len()).map(|i| past.log_gap(i)).collect();
         if !gaps.is_empty() {
-            let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
-            let variance = gaps.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / gaps.len() as f64;
-            self.log_gap = (mean, variance);
+            self.log_gap = mean_variance(&gaps);
         }
     }
 
@@ -138,7 +134,7 @@ impl Marginal for User {
         self.own(past, after);
         let own = &self.own[past.event(after).user as usize];
         let everybody = self.kinds.iter().sum();
-        forecast.gap.push(gap(own, self.log_gap, self.priors.mean, self.priors.variance));
+        forecast.gap.push(gap(own, self.log_gap, (self.priors.mean, self.priors.variance)));
         let probability = |kind| self.probability(own, everybody, kind, self.priors.kind);
         forecast.kinds.extend((0..self.kinds.len()).map(probability));
     }
@@ -146,9 +142,4 @@ impl Marginal for User {
     fn learn(&mut self, past: Past<'_>, position: usize) {
         self.kinds[past.event(position).kind as usize] += 1.0;
     }
-}
-
-/// Index of the least.
-fn least(losses: &[f64]) -> usize {
-    losses.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
 }

@@ -1,7 +1,7 @@
 //! EM never makes its objective worse.
 
 use super::worlds;
-use crate::evaluate::baselines::em::{Fit, quantile};
+use crate::evaluate::baselines::em::Fit;
 
 const FIT: Fit = Fit { components: 3, iterations: 40, prior: 20.0 };
 
@@ -38,12 +38,4 @@ fn a_mixture_of_nothing_is_wide_and_one_of_equal_gaps_keeps_its_width() {
     for component in equal.iter().map(|m| m.component(all)) {
         assert!((component.mean - 0.7).abs() < 1e-9 && component.sigma == 0.05, "{component:?}");
     }
-}
-
-#[test]
-fn quantiles_lie_between_neighbors() {
-    assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), Some(2.0));
-    assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), Some(3.0));
-    assert_eq!(quantile(&[1.0], 0.9), Some(1.0));
-    assert_eq!(quantile(&[], 0.5), None);
 }

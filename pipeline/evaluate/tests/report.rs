@@ -25,17 +25,21 @@ fn json_has_these_fields_and_no_others() {
 fn the_table_has_a_line_for_every_model() {
     let stream = worlds::stream(&worlds::poisson(), 3000);
     let mut report = Report::new(&stream);
+    let mut all_scores = Vec::new();
     for mut model in all() {
         let scores = prequential(&stream, model.as_mut()).unwrap();
         report.add(model.name(), &scores);
+        all_scores.push(scores);
     }
+    report.compare(("user", &all_scores[2]), ("constant", &all_scores[0]));
     let names: Vec<&str> = report.models.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["constant", "bigram", "user", "blend", "hawkes"]);
     let table = report.to_string();
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("1500 of 3000 events scored"), "{table}");
-    assert_eq!(lines.len(), 7, "{table}");
-    for (line, (name, row)) in lines[2..].iter().zip(&report.models) {
+    assert_eq!(lines.len(), 8, "{table}");
+    assert!(lines[7].starts_with("user − constant: +0."), "a log-normal is no exponential: {table}");
+    for (line, (name, row)) in lines[2..7].iter().zip(&report.models) {
         assert!(line.starts_with(name) && line.contains(&format!("{:.3}", row.nll_nats)), "{table}");
         assert!(row.nll_ci95[0] < row.nll_nats && row.nll_nats < row.nll_ci95[1]);
     }

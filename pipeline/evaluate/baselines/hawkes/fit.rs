@@ -73,6 +73,7 @@ impl Fit {
     pub fn run(&self, passes: usize, mut watch: impl FnMut(f64)) -> (Parameters, Statistics) {
         let mut statistics = Statistics { caused: vec![0.0; self.kinds * self.width], exposure: self.exposure.clone() };
         let mut parameters = self.start();
+        let passes = if self.intensities.iter().all(Vec::is_empty) { 0 } else { passes };
         for _ in 0..passes {
             statistics.caused.fill(0.0);
             let mut nats = dot(parameters.total(), &self.exposure) - parameters.log_prior();
@@ -85,7 +86,7 @@ impl Fit {
         (parameters, statistics)
     }
 
-    /// Every feature excites a little, frequent kinds more.
+    /// Every feature excites a little, frequent kinds more. Where nothing was seen it stays so.
     fn start(&self) -> Parameters {
         let targets: usize = self.intensities.iter().map(|rows| rows.len() / self.width).sum();
         let mut rows = Vec::with_capacity(self.kinds * self.width);

@@ -18,9 +18,9 @@ pub mod intensity;
 pub mod parameters;
 pub mod survival;
 
-use super::em::quantile;
 use crate::evaluate::prequential::score;
-use crate::evaluate::{EvaluateError, Forecaster, Judgment, Outcome, Past};
+use crate::evaluate::sample::{least, quantile};
+use crate::evaluate::{EvaluateError, Forecaster, Judgment, Outcome, Past, Score};
 use excitation::Excitations;
 use fit::{Fit, Statistics};
 use intensity::Intensity;
@@ -120,6 +120,9 @@ impl Forecaster for Hawkes {
         let fitted = past.until(warm_up);
         let mut gaps: Vec<f64> = fitted.targets(0..warm_up).map(|i| past.gap(i)).collect();
         gaps.sort_unstable_by(f64::total_cmp);
+        if gaps.is_empty() {
+            return Ok(());
+        }
         let mut best = (f64::INFINITY, self.rates.clone(), None);
         for shares in RATES {
             self.rates = shares.iter().filter_map(|share| quantile(&gaps, *share)).map(f64::recip).collect();
@@ -132,16 +135,13 @@ impl Forecaster for Hawkes {
         }
         let (_, rates, Some(found)) = best else { return Ok(()) };
         self.rates = rates;
-        let mut least = (f64::INFINITY, f64::INFINITY);
+        let mut losses = Vec::new();
         for half_life in HALF_LIVES {
             self.half_life = half_life;
             self.settle(past, found.clone());
-            let nats = score(past, warm_up, self)?.mean(|score| score.nats());
-            if nats < least.0 {
-                least = (nats, half_life);
-            }
+            losses.push(score(past, warm_up, self)?.mean(Score::nats));
         }
-        self.half_life = least.1;
+        self.half_life = least(&losses, &HALF_LIVES).unwrap_or(f64::INFINITY);
         Ok(())
     }
 
