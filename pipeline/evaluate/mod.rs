@@ -45,10 +45,21 @@ pub use stream::{Event, Split, Stream};
 /// Why an evaluation cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// There is nothing to fit, to choose settings on, or to score.
+    /// There is no gap to measure others by.
     #[error(
-        "the {part} of the stream ({from}..{until} of {events} events) has no event whose user was seen before with a \
-         positive gap; give more events, or events of users who come back"
+        "no user comes back at a later time within the warm-up, the first {warm_up} of {events} events; give more events, \
+         or events of users who come back"
+    )]
+    NoGap {
+        /// Events of the warm-up.
+        warm_up: usize,
+        /// Events of the whole stream.
+        events: usize,
+    },
+    /// There is nothing to choose settings on, or to score.
+    #[error(
+        "the {part} of the stream ({from}..{until} of {events} events) has no event whose user was seen before; give more \
+         events, or events of users who come back"
     )]
     Empty {
         /// Which part.

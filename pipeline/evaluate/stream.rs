@@ -105,7 +105,7 @@ impl Stream {
         let past = self.until(until);
         let mut gaps: Vec<i64> = past.targets(0..until).map(|i| past.gap_ms(i)).filter(|gap| *gap > 0).collect();
         if gaps.is_empty() {
-            return Err(EvaluateError::Empty { part: "warm-up", from: 0, until, events: self.len() });
+            return Err(EvaluateError::NoGap { warm_up: until, events: self.len() });
         }
         gaps.sort_unstable();
         let middle = gaps.len() / 2;

@@ -83,6 +83,9 @@ fn what_cannot_be_scored_is_refused() {
     assert!(matches!(strange, Err(EvaluateError::Kind { position: 0, user: 1, kind: 3, kinds: 3 })));
     let strangers = (0..100).map(|user| Event { user, kind: 0, time_ms: i64::from(user) }).collect();
     let error = Stream::new(strangers, 1).unwrap_err().to_string();
-    assert!(error.starts_with("the warm-up of the stream (0..40 of 100 events) has no event"), "{error}");
+    assert!(error.contains("the first 40 of 100 events"), "{error}");
+    let gone = (0..100).map(|i| Event { user: if i < 40 { 0 } else { i }, kind: 0, time_ms: i64::from(i) }).collect();
+    let error = Stream::new(gone, 1).unwrap_err().to_string();
+    assert!(error.starts_with("the validation part of the stream (40..50 of 100 events) has no event"), "{error}");
     assert!(Stream::new(Vec::new(), 1).is_err());
 }
