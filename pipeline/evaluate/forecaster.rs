@@ -15,9 +15,9 @@ use std::ops::Range;
 /// `issue` sees no event after those it forecasts from, nothing of the gap gets into the forecast.
 ///
 /// Between two calls of `learn` parameters do not change: a batched model may answer a whole block at once, on the
-/// device where it lives: [`issue`](Self::issue) runs it over the users' histories, [`score`](Self::score) the heads that
-/// need the gap, [`learn`](Self::learn) is one training step. A frozen model is one whose `learn` does nothing. Models
-/// that go on from one network in different ways share its fit: fit it once, and give copies to
+/// device where it lives: [`issue`](Self::issue) runs it over the users' histories, [`score`](Self::score) the heads
+/// that need the gap, [`learn`](Self::learn) is one training step. A frozen model is one whose `learn` does nothing.
+/// Models that go on from one network in different ways share its fit: fit it once, and give copies to
 /// [`prequential::score`](super::prequential::score).
 pub trait Forecaster {
     /// Its name in reports.

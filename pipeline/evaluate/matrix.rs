@@ -84,8 +84,8 @@ pub trait Continual {
     fn test(&mut self, stream: &Stream, targets: &[usize]) -> Result<f64, EvaluateError>;
 }
 
-/// A [`Forecaster`] that learns task after task as it learns from a stream: the first is fitted, as a stream's first half
-/// is; from the others it learns block by block, in one pass.
+/// A [`Forecaster`] that learns task after task as it learns from a stream: the first is fitted, as a stream's first
+/// half is; from the others it learns block by block, in one pass.
 pub struct OnePass<'a>(pub &'a mut dyn Forecaster);
 
 impl Continual for OnePass<'_> {
@@ -158,8 +158,8 @@ impl Matrix {
         (!earlier.is_empty()).then(|| mean((0..earlier.len()).map(|test| self.last()[test] - best(test))))
     }
 
-    /// By how much tests are better just before their task is learned than before any; how bad they are before any is as
-    /// arbitrary as the parameters that a model begins with. None of a single task.
+    /// By how much tests are better just before their task is learned than before any; how bad they are before any is
+    /// as arbitrary as the parameters that a model begins with. None of a single task.
     pub fn forward_transfer(&self) -> Option<f64> {
         let tasks = 1..self.after.len();
         (!tasks.is_empty()).then(|| mean(tasks.map(|task| self.initial[task] - self.after[task - 1][task])))

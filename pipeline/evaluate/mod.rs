@@ -47,8 +47,8 @@ pub use stream::{Event, Split, Stream};
 pub enum EvaluateError {
     /// There is no gap to measure others by.
     #[error(
-        "no user comes back at a later time within the warm-up, the first {warm_up} of {events} events; give more events, \
-         or events of users who come back"
+        "no user comes back at a later time within the warm-up, the first {warm_up} of {events} events; give more \
+         events, or events of users who come back"
     )]
     NoGap {
         /// Events of the warm-up.
@@ -58,8 +58,8 @@ pub enum EvaluateError {
     },
     /// There is nothing to choose settings on, or to score.
     #[error(
-        "the {part} of the stream ({from}..{until} of {events} events) has no event whose user was seen before; give more \
-         events, or events of users who come back"
+        "the {part} of the stream ({from}..{until} of {events} events) has no event whose user was seen before; give \
+         more events, or events of users who come back"
     )]
     Empty {
         /// Which part.

@@ -1,4 +1,4 @@
-//! What follows the user's last type, for everybody alike: frequencies of types, a mixture of three log-normals for the gap.
+//! What follows the user's last type, for everybody alike: frequencies of types, mixtures of log-normals for gaps.
 
 use super::frequencies::{Context, Frequencies};
 

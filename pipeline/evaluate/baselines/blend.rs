@@ -15,8 +15,8 @@ const RETENTION: f64 = 0.999;
 /// Credit of each part before anything was forecast, in events.
 const START: f64 = 20.0;
 
-/// [`constant`], [`bigram`] and [`User`] together, each weighted by the share of past events it accounts for. A part's credit
-/// grows by its responsibility for the event, which is one step of EM for the weights.
+/// [`constant`], [`bigram`] and [`User`] together, each weighted by the share of past events it accounts for. A part's
+/// credit grows by its responsibility for the event, which is one step of EM for the weights.
 #[derive(Clone, Debug)]
 pub struct Blend {
     constant: Frequencies,

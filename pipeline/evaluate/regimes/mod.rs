@@ -2,8 +2,8 @@
 //!
 //! Every user is a multivariate Hawkes process with one exponential kernel,
 //! `λ_k(s) = μ_k + Σ_j A[k][j] X_j exp(−b s)`, drawn exactly (Dassios and Zhao 2013). The regime in force at an event
-//! rules the gap after it: so the true conditional density is known when the forecast is issued, and [`Truth`] is a legal
-//! forecaster that no other can beat but by luck.
+//! rules the gap after it: so the true conditional density is known when the forecast is issued, and [`Truth`] is a
+//! legal forecaster that no other can beat but by luck.
 
 mod truth;
 
@@ -129,8 +129,8 @@ fn uniform(random: &mut ChaCha8Rng) -> f64 {
     ((random.next_u64() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
 }
 
-/// How many values after `back` it takes until the mean of `window` of them in a row is within `tolerance` (0.05 is 5 %)
-/// of `former`: the end of the first such window. None if it never is.
+/// How many values after `back` it takes until the mean of `window` of them in a row is within `tolerance` (0.05 is
+/// 5 %) of `former`: the end of the first such window. None if it never is.
 pub fn events_until_back(nats: &[f64], back: usize, former: f64, tolerance: f64, window: usize) -> Option<usize> {
     let near = former + tolerance * former.abs();
     let mut windows = nats[back..].windows(window);

@@ -52,10 +52,10 @@ fn a_matrix_is_reported_with_its_figures() {
     let mut report = MatrixReport::new(&stream, 2);
     report.add("ant", matrix);
     let json = serde_json::to_string(&report).unwrap();
-    let row = r#"{"ant":{"initial":[3.0,3.0],"after":[[1.0,2.5],[1.5,1.0]],"average":1.25,"forgetting":0.5,"forward_transfer":0.5}}"#;
-    assert!(
-        json.starts_with(r#"{"events":2000,"tasks":2,"unit_ms":"#) && json.ends_with(&format!(r#""models":{row}}}"#))
-    );
+    let rows = r#""initial":[3.0,3.0],"after":[[1.0,2.5],[1.5,1.0]]"#;
+    let figures = r#""average":1.25,"forgetting":0.5,"forward_transfer":0.5"#;
+    assert!(json.starts_with(r#"{"events":2000,"tasks":2,"unit_ms":"#), "{json}");
+    assert!(json.ends_with(&format!(r#","models":{{"ant":{{{rows},{figures}}}}}}}"#)), "{json}");
     let text = report.to_string();
     assert!(text.contains("ant: average 1.250, forgetting 0.500, forward transfer 0.500"), "{text}");
     assert!(text.ends_with("     after 2    1.500    1.000\n"), "{text}");

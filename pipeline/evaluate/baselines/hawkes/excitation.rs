@@ -24,8 +24,8 @@ impl Excitations {
         Self { rates: rates.to_vec(), kinds: past.kinds(), users: vec![Excited::default(); past.users()] }
     }
 
-    /// The excitation of a user right after his event at `position`, `[rate][kind]`. It goes on from where it stood; for
-    /// a place already passed it starts anew.
+    /// The excitation of a user right after his event at `position`, `[rate][kind]`. It goes on from where it stood;
+    /// for a place already passed it starts anew.
     pub fn after(&mut self, past: Past<'_>, position: usize) -> &[f64] {
         let Excited { events, excitation } = &mut self.users[past.event(position).user as usize];
         let history = past.history(position);

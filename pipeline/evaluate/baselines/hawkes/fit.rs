@@ -69,7 +69,8 @@ impl Fit {
         fit
     }
 
-    /// Runs EM. `watch` sees the objective before each pass, in nats but for a constant: −log likelihood less log prior.
+    /// Runs EM. `watch` sees the objective before each pass, in nats but for a constant: −log likelihood less log
+    /// prior.
     pub fn run(&self, passes: usize, mut watch: impl FnMut(f64)) -> (Parameters, Statistics) {
         let mut statistics = Statistics { caused: vec![0.0; self.kinds * self.width], exposure: self.exposure.clone() };
         let mut parameters = self.start();

@@ -1,5 +1,5 @@
-//! A multivariate Hawkes process with exponential kernels (Hawkes 1971), its parameters shared by all users, fitted by EM
-//! and following the stream by stepwise EM, block by block.
+//! A multivariate Hawkes process with exponential kernels (Hawkes 1971), its parameters shared by all users, fitted by
+//! EM and following the stream by stepwise EM, block by block.
 //!
 //! With s the time since the user's previous event, in units, and X the excitation that was left then:
 //!
