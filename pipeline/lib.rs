@@ -14,7 +14,7 @@
 //! - [`engine`]: rows to views and encodings, one task a partition.
 //! - [`snapshot`]: state to an object store, and back.
 //! - [`encode`]: what the rooms make of the users touched.
-//! - [`model`]: model versions on their topic.
+//! - [`model`]: model versions on their topic. [`evaluate`]: how good forecasts are, beside trivial ones.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 
@@ -24,6 +24,7 @@ pub mod dead_letter;
 pub mod decode;
 pub mod encode;
 pub mod engine;
+pub mod evaluate;
 pub mod http;
 pub mod log;
 pub mod metrics;

@@ -205,12 +205,28 @@ pub fn member(config: &Config, role: Role, worker: usize) -> String {
     format!("{}.{}.{worker}", group(config, role), config.instance)
 }
 
+/// Kafka's own `max.message.bytes`.
+const BYTES_DEFAULT: usize = 1_048_588;
+
 fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
     let mut partitions = i32::MAX;
     for output in [Output::Late, Output::DeadLetter] {
         partitions = partitions.min(broker.partitions(&shared.topics.name(output))?.unwrap_or(1));
     }
-    Ok(Staged::new(&shared.topics, &rooms(&shared.config), partitions))
+    let mut staged = Staged::new(&shared.topics, &rooms(&shared.config), partitions);
+    staged.limit(|topic| bytes_max(broker, topic));
+    Ok(staged)
+}
+
+/// Bytes of a record that a topic takes.
+fn bytes_max(broker: &dyn Broker, topic: &str) -> usize {
+    let key = "max.message.bytes";
+    let found = broker.describe(topic, &[key.to_owned()]).unwrap_or_else(|error| {
+        tracing::warn!("{key} of topic {topic} cannot be read, {BYTES_DEFAULT} is taken for it: {error}");
+        None
+    });
+    let value = found.and_then(|state| state.settings.into_iter().find(|(name, _)| name == key)?.1.parse().ok());
+    value.unwrap_or(BYTES_DEFAULT)
 }
 
 /// A packed record holds thousands of rows, an input record one event.

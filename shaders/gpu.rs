@@ -79,6 +79,20 @@ impl Gpu {
         Ok(Gpu { inner: Arc::new(Inner { name, software, device, queue, limits, fault }) })
     }
 
+    /// Opens a device of the same kind anew, after this one was lost.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`]; [`Error::NoAdapter`] where there is none any more.
+    pub fn reopen(&self) -> Result<Gpu, Error> {
+        Gpu::open(self.is_software())?.ok_or_else(|| Error::NoAdapter { searched: Gpu::searched().to_owned() })
+    }
+
+    /// Loses the device, as a driver that resets it would, so that what follows can be tried.
+    pub fn lose(&self) {
+        self.inner.device.destroy();
+        self.inner.fault.get_or_init(|| "it was given up".to_owned());
+    }
+
     /// The adapter's name and backend.
     pub fn name(&self) -> &str {
         &self.inner.name

@@ -24,6 +24,8 @@ mod one;
 mod outside;
 /// The whole path over the embedded log.
 mod path;
+/// Records and users out of all proportion.
+mod pressure;
 /// State that cannot be had.
 mod recovery;
 /// Snapshots in a store that speaks S3.

@@ -1,10 +1,11 @@
 //! Who goes: users whom nothing has touched for longest, when state is beyond its limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Cold, ColdError, packed::write, timer_key, user_key};
 use crate::{
     state::{Left, State},
+    user::User,
     views::window::next_look,
 };
 
@@ -14,10 +15,8 @@ const PART: usize = 64;
 const WRITE_BYTES: usize = 4 << 20;
 
 impl State {
-    /// Brings state below its limit, as far as there are users whom nothing has touched in the open transaction. To be
-    /// called when nobody is pending.
+    /// Brings state below its limit, as far as there are users whom nothing has touched in the open transaction.
     pub(crate) fn evict(&mut self) -> Result<(), ColdError> {
-        assert!(self.pending.is_empty(), "users were to go while rows of theirs are pending");
         let Some(mut cold) = self.cold.take_if(|cold| self.store.bytes() + self.user_bytes > cold.search_above) else {
             return Ok(());
         };
@@ -33,15 +32,16 @@ impl State {
 
     fn evict_to(&mut self, cold: &mut Cold) -> Result<(), ColdError> {
         let target = cold.limit_bytes - cold.limit_bytes / PART;
-        let is_idle = |user: &crate::user::User| {
+        let pending: HashSet<u32> = self.pending.iter().map(|pending| pending.user).collect();
+        let is_idle = |slot: u32, user: &User| {
             let Some(task) = self.tasks.get(&user.task) else { return false };
-            let may_go = user.touched == 0 && !user.is_due && user.ordinal > 0;
+            let may_go = user.touched == 0 && !user.is_due && user.ordinal > 0 && !pending.contains(&slot);
             may_go
                 && (cold.keep_ms == 0 || self.store.time(user.newest()).saturating_add(cold.keep_ms) <= task.watermark)
         };
         let mut idle: Vec<(u32, u32)> = Vec::new();
         for (slot, user) in self.users.iter().enumerate() {
-            if is_idle(user) {
+            if is_idle(slot as u32, user) {
                 idle.push((user.used, slot as u32));
             }
         }

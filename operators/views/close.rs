@@ -1,6 +1,8 @@
 //! Windows whose end the watermark has reached: their records, in the order of (end, user, start, keys) in each task,
 //! which no cutting of the input changes.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use datafusion::common::Result;
 use schemas::output::{Emit, Output, Record};
 
@@ -91,15 +93,19 @@ fn close_view(
 fn fixed_at(view: &View, fixed: Fixed, state: &mut State, user: u32, end: i64, closing: &mut Vec<Closing>) {
     let owner = &mut state.users[user as usize];
     let start = end - fixed.size_ms;
-    let (from, mut goes_on) = (closing.len(), false);
+    let (mut places, mut goes_on) = (HashMap::<Box<[u8]>, usize>::new(), false);
     let range = owner.windows_of(view.index);
     owner.windows.retain_mut_in(range, |open| {
         let is_last = fixed.last_end(open.start) <= end;
         if open.start >= start && open.start < end && open.end <= end {
             let state = if is_last { std::mem::take(&mut open.state) } else { open.state.clone() };
-            match closing[from..].iter_mut().find(|closing| closing.key == open.key) {
-                Some(closing) => closing.states.push(state),
-                None => closing.push(Closing { user, start, end, key: open.key.clone(), states: vec![state] }),
+            // Panes of one window have the same keys; most users have few.
+            match places.entry(open.key.clone()) {
+                Entry::Occupied(place) => closing[*place.get()].states.push(state),
+                Entry::Vacant(place) => {
+                    place.insert(closing.len());
+                    closing.push(Closing { user, start, end, key: open.key.clone(), states: vec![state] });
+                }
             }
         }
         goes_on |= !is_last && open.end <= end + fixed.slide_ms;

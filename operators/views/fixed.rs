@@ -38,8 +38,16 @@ pub(super) fn fold_rows(view: &View, state: &mut State, passing: Passing) -> Res
     let time = |at: usize| state.store.time(state.pending[passing.rows[at] as usize].slot);
     accumulators.add(passing.inputs, numbers, time)?;
     let states = accumulators.states()?;
+    let mut opened = Vec::new();
     for (number, group) in groups.iter().enumerate() {
-        store(view, state, group, keys.get(group.row as usize), states.get(number));
+        store(view, state, group, keys.get(group.row as usize), states.get(number), &mut opened);
+    }
+    // A user may have opened many: each has its place when all are there.
+    opened.sort_by_key(|(user, _)| *user);
+    let mut opened = opened.into_iter().peekable();
+    while let Some((user, first)) = opened.next() {
+        let more = std::iter::from_fn(|| opened.next_if(|(of, _)| *of == user).map(|(_, window)| window));
+        state.users[user as usize].open_all(std::iter::once(first).chain(more));
     }
     Ok(())
 }
@@ -83,14 +91,16 @@ fn merge_stored(
     accumulators.merge(&states, &numbers)
 }
 
-fn store(view: &View, state: &mut State, group: &Group, key: &[u8], bytes: &[u8]) {
+/// Puts a pane's state where the pane is; a new pane goes to `opened` with its user.
+fn store(view: &View, state: &mut State, group: &Group, key: &[u8], bytes: &[u8], opened: &mut Vec<(u32, Open)>) {
     let user = &mut state.users[group.who as usize];
     if let Ok(at) = user.find(view.index, group.start, group.end, key) {
         user.windows[at].put(bytes);
         return;
     }
     let (start, end) = (group.start, group.end);
-    user.open(Open { view: view.index, start, end, armed: end, key: key.into(), state: bytes.into() });
+    let window = Open { view: view.index, start, end, armed: end, key: key.into(), state: bytes.into() };
+    opened.push((group.who, window));
     if matches!(view.window, Window::Fixed(_)) {
         let task = user.task;
         state.arm(task, usize::from(view.index), end, group.who);

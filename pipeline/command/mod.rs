@@ -3,7 +3,7 @@
 //! Exit status: 0 done, 1 failed, 2 wrong usage, 130 where a second signal cut a stop short.
 //!
 //! # Layout
-//! - [`run`], [`serve`], [`replay`], [`topics`], [`demo`], [`inspect`], [`bench`]: the commands.
+//! - [`run`], [`serve`], [`replay`], [`topics`], [`demo`], [`evaluate`], [`inspect`], [`bench`]: the commands.
 //! - [`failure`]: what a command says when it fails.
 //! - [`logs`]: lines on standard error.
 //! - [`signals`]: SIGINT and SIGTERM.
@@ -20,6 +20,7 @@ use crate::log::kafka::KafkaBroker;
 
 pub mod bench;
 pub mod demo;
+pub mod evaluate;
 pub mod failure;
 pub mod inspect;
 pub mod logs;
@@ -51,6 +52,8 @@ enum Command {
     Topics(topics::Topics),
     /// Runs synthetic users with known truth through the service, with the local page
     Demo(demo::Demo),
+    /// Tells how good forecasts are on events of one's own, beside trivial baselines
+    Evaluate(evaluate::Evaluate),
     /// Shows what is kept of a user, what a model is, what a snapshot holds
     Inspect(inspect::Inspect),
     /// Measures the service on this machine
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.run(&stop),
         Command::Topics(command) => command.run(),
         Command::Demo(command) => command.run(&stop),
+        Command::Evaluate(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Bench(command) => command.run(&stop),
     };

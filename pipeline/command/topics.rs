@@ -48,6 +48,8 @@ fn views(config: &Config) -> Result<Vec<(String, bool)>, Failure> {
 
 /// Bytes of a record that any topic takes: rows travel in packs of 512 KiB at most, and one long event with them.
 const RECORD_BYTES: usize = 1 << 20;
+/// Bytes of a record that `dead-letters` takes at least: ones much longer than events.max_bytes are kept whole too.
+const DEAD_LETTER_BYTES: usize = 20 << 20;
 
 fn spec(name: String, partitions: u32, settings: &[(&str, &str)]) -> TopicSpec {
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
@@ -93,8 +95,9 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     if config.sdim.enabled {
         specs.push(spec(public("encodings.sdim"), n, COMPACT));
     }
-    for name in ["late", "dead-letters"] {
-        specs.push(spec(public(name), config.topics.partitions, &[DELETE[0], ("max.message.bytes", bytes.as_str())]));
+    let dead_letter = (2 * config.events.max_bytes + RECORD_BYTES).max(DEAD_LETTER_BYTES).to_string();
+    for (name, bytes) in [("late", &bytes), ("dead-letters", &dead_letter)] {
+        specs.push(spec(public(name), config.topics.partitions, &[DELETE[0], ("max.message.bytes", bytes)]));
     }
     specs
 }

@@ -81,7 +81,7 @@ impl Catalogue {
         self.changed.load(Ordering::Relaxed)
     }
 
-    /// Takes a batch of items as they came; an item's first vector is final.
+    /// Takes a batch of items as they came; an item's first vector is final. The kernels hold no tables.
     ///
     /// # Errors
     /// Where the device fails.
@@ -106,7 +106,14 @@ impl Catalogue {
             self.changed.fetch_add(u64::from(first != quantized), Ordering::Relaxed);
         }
         drop(known);
-        let signatures = kernels.simhash(&vectors)?;
+        let signatures = match kernels.simhash(&vectors) {
+            Err(error) if error.is_device_lost() => {
+                tracing::warn!("{error}: it is opened again");
+                kernels.renew()?;
+                kernels.simhash(&vectors)?
+            }
+            signatures => signatures?,
+        };
         self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).add(ids, &vectors, &signatures);
         Ok(())
     }

@@ -118,7 +118,15 @@ impl SdimRoom {
             }
         }
         for batch in users.chunks(BATCH_USERS.min(self.tables.slots())) {
-            self.batch(fold, batch, out)?;
+            match self.batch(fold, batch, out) {
+                Err(error) if error.is_device_lost() => {
+                    tracing::warn!("{error}: it is opened again, the tables are built anew");
+                    self.kernels.renew()?;
+                    self.tables.clear();
+                    self.batch(fold, batch, out)?;
+                }
+                done => done?,
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! clock, and so a lower bound of the gap.
 //!
 //! # Layout
+//! - [`input`]: records to a stream.
 //! - [`stream`]: the events of a data set in one order, and its split. [`past`]: what is seen at one place of it.
 //! - [`forecaster`]: what a model must be able to do; what a forecast is judged by.
 //! - [`mod@prequential`]: every event scored under the forecast in force, then learned from.
@@ -24,6 +25,7 @@
 pub mod baselines;
 pub mod bootstrap;
 pub mod forecaster;
+pub mod input;
 pub mod matrix;
 pub mod mixture;
 pub mod past;

@@ -32,11 +32,25 @@ struct Task {
     headers: Vec<Header>,
 }
 
+/// Where an output goes.
+#[derive(Debug)]
+struct Target {
+    output: Output,
+    topic: Arc<str>,
+    /// Bytes of a record that the topic takes.
+    bytes_max: usize,
+}
+
+/// What a record takes beside key and value: its headers, and what Kafka puts around it.
+const AROUND_BYTES: usize = 4096;
+/// Of a longer reason only the beginning is told.
+const REASON_BYTES: usize = 1024;
+
 /// Output records by task, in the order of emission; `clear` keeps the memory.
 #[derive(Debug)]
 pub struct Staged {
     /// Sorted by output.
-    outputs: Vec<(Output, Arc<str>)>,
+    outputs: Vec<Target>,
     /// The first `live` of these are in use.
     tasks: Vec<Task>,
     live: usize,
@@ -53,8 +67,17 @@ impl Staged {
         let mut outputs = topics.outputs(rooms);
         outputs.extend([Output::ByUser, Output::Models]);
         outputs.sort_unstable();
-        let outputs = outputs.into_iter().map(|output| (output, topics.name(output).into())).collect();
+        let target = |output| Target { output, topic: topics.name(output).into(), bytes_max: usize::MAX };
+        let outputs = outputs.into_iter().map(target).collect();
         Self { outputs, tasks: Vec::new(), live: 0, last: (0, 0), source_partitions }
+    }
+
+    /// What each topic takes, in bytes of a record. A longer one goes to `dead-letters` in its place; what is too long even
+    /// for that is cut there: nothing that somebody sends may stop the service.
+    pub fn limit(&mut self, bytes_max: impl Fn(&str) -> usize) {
+        for target in &mut self.outputs {
+            target.bytes_max = bytes_max(&target.topic).saturating_sub(AROUND_BYTES);
+        }
     }
 
     /// Forgets all records.
@@ -92,7 +115,7 @@ impl Staged {
         for span in self.tasks().flat_map(|task| &task.spans) {
             counts[usize::from(span.output)] += 1;
         }
-        let outputs = self.outputs.iter().map(|(output, _)| *output);
+        let outputs = self.outputs.iter().map(|target| target.output);
         outputs.zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
@@ -119,7 +142,7 @@ impl Staged {
                 let name = std::str::from_utf8(&task.bytes[name.clone()]).expect("copied from text");
                 headers.push((name, &task.bytes[value.clone()]));
             }
-            let topic = &self.outputs[usize::from(span.output)].1;
+            let topic = &self.outputs[usize::from(span.output)].topic;
             each(Outgoing { topic, partition: span.partition, key, value, headers: &headers })?;
         }
         Ok(())
@@ -158,11 +181,63 @@ impl Emit for Staged {
     /// # Panics
     /// Where the output is none of the application's.
     fn emit(&mut self, task: i32, record: Record<'_>) {
-        if self.outputs[self.last.1].0 != record.output {
-            let found = self.outputs.binary_search_by_key(&record.output, |(output, _)| *output);
+        let place = self.target(record.output);
+        let target = &self.outputs[place];
+        let bytes = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let bytes = bytes(record.key) + bytes(record.value);
+        if bytes <= target.bytes_max {
+            self.put(task, record);
+        } else if record.output == Output::DeadLetter {
+            let bytes_max = target.bytes_max;
+            self.put_cut(task, record, bytes_max);
+        } else {
+            self.put_aside(task, record, bytes);
+        }
+    }
+}
+
+impl Staged {
+    /// The place of an output.
+    fn target(&mut self, output: Output) -> usize {
+        if self.outputs[self.last.1].output != output {
+            let found = self.outputs.binary_search_by_key(&output, |target| target.output);
             self.last.1 = found.expect("an output of a view or room that was named when this was made");
         }
-        let output = self.last.1 as u16;
+        self.last.1
+    }
+
+    /// A record that its topic does not take.
+    fn put_aside(&mut self, task: i32, record: Record<'_>, bytes: usize) {
+        let place = self.target(record.output);
+        let Target { topic, bytes_max, .. } = &self.outputs[place];
+        let (topic, takes) = (topic.to_string(), bytes_max.saturating_add(AROUND_BYTES));
+        let reason = format!(
+            "a record of {bytes} bytes for topic {topic}, whose max.message.bytes is {takes}: raise it (kafka-configs.sh \
+             --alter --topic {topic} --add-config max.message.bytes=...) and restart, or make the view's values shorter"
+        );
+        tracing::warn!("{reason}");
+        let partition = record.partition.to_string();
+        let headers: [(&str, &[u8]); 3] = [
+            ("wellspring.error", reason.as_bytes()),
+            ("wellspring.topic", topic.as_bytes()),
+            ("wellspring.partition", partition.as_bytes()),
+        ];
+        self.emit(task, Record { output: Output::DeadLetter, headers: &headers, ..record });
+    }
+
+    /// A dead letter that `dead-letters` does not take as it is: its bytes are still where its headers say.
+    fn put_cut(&mut self, task: i32, record: Record<'_>, bytes_max: usize) {
+        let key = record.key.filter(|key| key.len() <= bytes_max / 2);
+        let value = record.value.unwrap_or_default();
+        let kept = &value[..value.len().min(bytes_max - key.map_or(0, <[u8]>::len))];
+        let bytes = value.len().to_string();
+        let mut headers = record.headers.to_vec();
+        headers.push(("wellspring.cut", bytes.as_bytes()));
+        self.put(task, Record { key, value: Some(kept), headers: &headers, ..record });
+    }
+
+    fn put(&mut self, task: i32, record: Record<'_>) {
+        let output = self.target(record.output) as u16;
         let partition = match record.output {
             Output::Late | Output::DeadLetter => record.partition % self.source_partitions,
             _ => record.partition,
@@ -173,6 +248,7 @@ impl Emit for Staged {
         staged.bytes.extend_from_slice(record.value.unwrap_or_default());
         let first = staged.headers.len() as u32;
         for (name, value) in record.headers {
+            let value = if *name == "wellspring.error" { beginning(value) } else { value };
             let (from, middle) = (staged.bytes.len(), staged.bytes.len() + name.len());
             staged.bytes.extend_from_slice(name.as_bytes());
             staged.bytes.extend_from_slice(value);
@@ -190,9 +266,53 @@ impl Emit for Staged {
     }
 }
 
+/// The beginning of a reason; it ends between two letters.
+fn beginning(reason: &[u8]) -> &[u8] {
+    let end =
+        (0..=reason.len().min(REASON_BYTES)).rev().find(|&at| reason.get(at).is_none_or(|byte| byte & 0xc0 != 0x80));
+    &reason[..end.unwrap_or(0)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_its_topic_is_a_dead_letter_and_cut_where_it_must_be() {
+        let topics = Topics::new("app", "", vec!["v".into()]);
+        let mut staged = Staged::new(&topics, &[], 12);
+        staged.limit(|topic| AROUND_BYTES + if topic == "dead-letters" { 100 } else { 10 });
+        let value = "é".repeat(60);
+        for (output, value) in
+            [(Output::View(0), "short"), (Output::View(0), "longer than ten"), (Output::View(0), value.as_str())]
+        {
+            staged
+                .emit(0, Record { output, partition: 1, key: Some(b"k"), value: Some(value.as_bytes()), headers: &[] });
+        }
+        let reason = "é".repeat(REASON_BYTES);
+        let headers: [(&str, &[u8]); 1] = [("wellspring.error", &reason.as_bytes()[..2 * REASON_BYTES - 1])];
+        let key = [b'k'; 90];
+        let record =
+            Record { output: Output::DeadLetter, partition: 1, key: Some(&key), value: Some(&key), headers: &headers };
+        staged.emit(0, record);
+        let mut seen = Vec::new();
+        let all = staged.send(0, |record| {
+            let header =
+                |name: &str| record.headers.iter().find(|(of, _)| *of == name).map(|(_, value)| value.to_vec());
+            let lengths = (record.key.map(<[u8]>::len), record.value.map(<[u8]>::len));
+            seen.push((record.topic.to_owned(), lengths, header("wellspring.cut"), header("wellspring.error")));
+            Ok::<_, ()>(())
+        });
+        all.unwrap();
+        assert_eq!((seen[0].0.as_str(), seen[0].1), ("features.v", (Some(1), Some(5))));
+        assert_eq!((seen[1].0.as_str(), seen[1].1, &seen[1].2), ("dead-letters", (Some(1), Some(15)), &None));
+        let reason = String::from_utf8(seen[1].3.clone().unwrap()).unwrap();
+        assert!(reason.contains("16 bytes for topic features.v") && reason.contains("max.message.bytes"), "{reason}");
+        assert_eq!((seen[2].1, seen[2].2.as_deref()), ((Some(1), Some(99)), Some(&b"120"[..])));
+        assert_eq!((seen[3].1, seen[3].2.as_deref()), ((None, Some(90)), Some(&b"90"[..])));
+        let reason = String::from_utf8(seen[3].3.clone().unwrap()).unwrap();
+        assert_eq!(reason.len(), REASON_BYTES, "whole letters");
+    }
 
     fn texts(staged: &Staged, task: i32) -> Vec<String> {
         let mut seen = Vec::new();

@@ -83,6 +83,11 @@ pub(super) struct Launcher {
 }
 
 impl Launcher {
+    /// The device that all of it lives on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
     pub fn new(gpu: &Gpu, shape: Shape, hash: &[i16]) -> Result<Launcher, Error> {
         let constants = [("GROUPS", shape.groups() as f64), ("GROUP_BITS", shape.group_bits as f64)];
         Ok(Launcher {

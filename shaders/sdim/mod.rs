@@ -133,13 +133,14 @@ impl Shape {
 #[derive(Debug)]
 pub struct Sdim {
     shape: Shape,
+    hash: Vec<i16>,
     checker: batch::Checker,
     backend: Backend,
 }
 
 #[derive(Debug)]
 enum Backend {
-    Cpu { hash: Vec<i16>, tables: cpu::Tables },
+    Cpu(cpu::Tables),
     Gpu(Box<launch::Launcher>),
 }
 
@@ -156,10 +157,24 @@ impl Sdim {
     fn with_shape(device: &Device, shape: Shape, hash: &[i16]) -> Result<Sdim, Error> {
         shape.check(hash)?;
         let backend = match device {
-            Device::Cpu => Backend::Cpu { hash: hash.to_vec(), tables: cpu::Tables::default() },
+            Device::Cpu => Backend::Cpu(cpu::Tables::default()),
             Device::Gpu(gpu) => Backend::Gpu(Box::new(launch::Launcher::new(gpu, shape, hash)?)),
         };
-        Ok(Sdim { shape, checker: batch::Checker::default(), backend })
+        Ok(Sdim { shape, hash: hash.to_vec(), checker: batch::Checker::default(), backend })
+    }
+
+    /// After [`Error::DeviceLost`]: empty tables on a device of the same kind, opened anew.
+    ///
+    /// # Errors
+    /// As [`Sdim::new`], and where no such device is there any more.
+    pub fn renew(&mut self) -> Result<(), Error> {
+        self.backend = match &self.backend {
+            Backend::Cpu(_) => Backend::Cpu(cpu::Tables::default()),
+            Backend::Gpu(lost) => {
+                Backend::Gpu(Box::new(launch::Launcher::new(&lost.gpu().reopen()?, self.shape, &self.hash)?))
+            }
+        };
+        Ok(())
     }
 
     /// The 48-bit signatures of `vectors` (items, dim), as [`quantize()`] makes them: group g in bits 3g to 3g + 2,
@@ -174,7 +189,7 @@ impl Sdim {
         }
         let mut signatures = vec![0; vectors.len() / dim];
         match &mut self.backend {
-            Backend::Cpu { hash, .. } => cpu::simhash(&self.shape, hash, vectors, &mut signatures),
+            Backend::Cpu(_) => cpu::simhash(&self.shape, &self.hash, vectors, &mut signatures),
             Backend::Gpu(launcher) => launcher.simhash(vectors, &mut signatures)?,
         }
         Ok(signatures)
@@ -192,7 +207,7 @@ impl Sdim {
         // Every element is written below; only growth needs filling.
         tables.resize(batch.publish.len() * self.shape.rows() * self.shape.dim, 0);
         match &mut self.backend {
-            Backend::Cpu { tables: own, .. } => own.encode(&self.shape, batch, tables),
+            Backend::Cpu(own) => own.encode(&self.shape, batch, tables),
             Backend::Gpu(launcher) => launcher.encode(batch, tables)?,
         }
         Ok(())
@@ -202,7 +217,7 @@ impl Sdim {
     #[cfg(test)]
     fn table(&mut self, slot: usize) -> (Vec<i32>, Vec<u32>) {
         match &mut self.backend {
-            Backend::Cpu { tables, .. } => tables.table(&self.shape, slot),
+            Backend::Cpu(tables) => tables.table(&self.shape, slot),
             Backend::Gpu(launcher) => launcher.table(slot).expect("the device is alive"),
         }
     }
@@ -211,7 +226,7 @@ impl Sdim {
     #[cfg(test)]
     fn load(&mut self, slot: usize, sums: &[i32], counts: &[u32]) {
         match &mut self.backend {
-            Backend::Cpu { tables, .. } => tables.load(slot, sums, counts),
+            Backend::Cpu(tables) => tables.load(slot, sums, counts),
             Backend::Gpu(launcher) => launcher.load(slot, sums, counts),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
-use operators::Views;
+use operators::{FoldError, Views};
 use pipeline::config::{Config, ItemVectors, Role, Route, Size};
 use pipeline::encode::ItemSource;
 use pipeline::engine::Engine;
@@ -44,6 +44,8 @@ const STEPS_MAX: usize = 200_000;
 pub struct Plan {
     /// Lines of each source partition.
     events: Vec<Vec<Vec<u8>>>,
+    /// In the wild world kernels run on a GPU, and it may be lost.
+    gpu: bool,
     partitions: u32,
     config: Config,
 }
@@ -88,8 +90,12 @@ impl Plan {
         let mut partitions = 1 + dice.below(4) as u32;
         if direct {
             (config.route, partitions) = (Route::Direct, events.len() as u32);
+            // Without an end of time who waits to be published waits on.
+            config.encodings.min_interval_ms = 0;
         }
-        Self { events, partitions, config }
+        // Opening a device takes longer than most worlds live.
+        let gpu = config.sdim.enabled && dice.one_in(8);
+        Self { events, gpu, partitions, config }
     }
 }
 
@@ -107,6 +113,7 @@ pub struct Happened {
     pub torn: u64,
     pub cold: u64,
     pub full_disks: u64,
+    pub lost_devices: u64,
 }
 
 impl Happened {
@@ -122,6 +129,7 @@ impl Happened {
         self.torn += other.torn;
         self.cold += other.cold;
         self.full_disks += other.full_disks;
+        self.lost_devices += other.lost_devices;
     }
 }
 
@@ -151,6 +159,8 @@ pub struct World {
     zombies: Vec<Process>,
     fed: Vec<usize>,
     clock: Duration,
+    /// The last process's device.
+    device: Option<shaders::Gpu>,
     /// Reads along what the routers send, since the log is trimmed behind its snapshots.
     witness: EmbeddedReader,
     /// Rows sent, by source partition, offset and user.
@@ -214,6 +224,7 @@ impl World {
             zombies: Vec::new(),
             fed,
             clock: Duration::ZERO,
+            device: None,
             witness,
             routed: BTreeMap::new(),
             happened: Happened::default(),
@@ -336,6 +347,12 @@ impl World {
             29 => self.expire(),
             30 => self.clock += Duration::from_secs(self.dice.below(60)),
             31 if self.happened.torn == 0 => self.happened.torn += u64::from(self.shelf.tear()),
+            32..35 => {
+                if let Some(gpu) = self.device.take() {
+                    gpu.lose();
+                    self.happened.lost_devices += 1;
+                }
+            }
             _ if self.processes.is_empty() => self.start(),
             _ => {
                 let at = self.dice.below(self.processes.len() as u64) as usize;
@@ -370,10 +387,15 @@ impl World {
         self.processes.push(Process { instance, router, engine, dead: false });
     }
 
-    fn shared(&self, instance: &str) -> Shared {
+    fn shared(&mut self, instance: &str) -> Shared {
         let config = self.plan.config_of(instance);
+        let choice = if self.plan.gpu && self.wild { shaders::Choice::Gpu } else { shaders::Choice::Cpu };
+        let device = shaders::Device::open(choice).unwrap();
+        if let shaders::Device::Gpu(gpu) = &device {
+            self.device = Some(gpu.clone());
+        }
         let rooms = config.sdim.enabled.then(|| Rooms {
-            device: shaders::Device::open(shaders::Choice::Cpu).unwrap(),
+            device,
             hash: Arc::new(hash_matrix(config.sdim.dim)),
             items: ItemSource::Hashed,
         });
@@ -524,6 +546,8 @@ impl Plan {
 fn judge(error: StageError) -> Result<(), String> {
     match error {
         StageError::Log(_) | StageError::Snapshot(SnapshotError::Store(_)) => Ok(()),
+        // A disk that is full.
+        StageError::Fold(FoldError::Cold(_)) | StageError::Snapshot(SnapshotError::Fold(FoldError::Cold(_))) => Ok(()),
         other => Err(format!("a process ended: {other}")),
     }
 }

@@ -40,8 +40,8 @@ const READ: [(&str, &str); 7] = [
     ("fetch.wait.max.ms", "10"),
     // The default of a second stalls a partition whenever the queue is full.
     ("fetch.queue.backoff.ms", "5"),
-    ("queued.min.messages", "100000"),
-    ("queued.max.messages.kbytes", "65536"),
+    ("queued.min.messages", "20000"),
+    ("queued.max.messages.kbytes", "16384"),
     ("check.crcs", "false"),
     ("allow.auto.create.topics", "false"),
     ("max.poll.interval.ms", "120000"),
@@ -89,7 +89,9 @@ pub(super) fn reader(brokers: &str, properties: &BTreeMap<String, String>) -> Cl
     config(brokers, &allowed, &READ, &fixed)
 }
 
-const WRITE: [(&str, &str); 4] = [
+const WRITE: [(&str, &str); 5] = [
+    // The broker decides, by topic.
+    ("message.max.bytes", "1000000000"),
     ("linger.ms", "2"),
     ("batch.size", "1000000"),
     ("queue.buffering.max.messages", "500000"),

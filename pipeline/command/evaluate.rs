@@ -1,0 +1,91 @@
+//! `evaluate`: how good a model's forecasts are on events of one's own, beside trivial baselines.
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, Settings};
+use crate::evaluate::matrix::{Cut, Matrix, OnePass, tasks};
+use crate::evaluate::{EvaluateError, Forecaster, MatrixReport, Report, Stream, baselines, input, prequential};
+use crate::source::Input;
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// The model
+    model: Model,
+    /// Events: a file (.jsonl, .json, .csv, .parquet, plain, .gz or .zst) or a SELECT over files
+    #[arg(long = "input", value_name = "TOPIC=SOURCE", required = true)]
+    inputs: Vec<String>,
+    /// How it is evaluated
+    #[arg(long, value_name = "PROTOCOL", default_value = "prequential")]
+    protocol: Protocol,
+    /// matrix: how many tasks the stream is cut into, of as many events each
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    tasks: usize,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Model {
+    /// Forecasts of each user's next event
+    PromptTpp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// Warm-up on 40 % of the stream, settings chosen on 10 %, the rest scored event by event as forecasts were issued
+    Prequential,
+    /// Task after task, each tested after each: what is forgotten, what carries over
+    Matrix,
+}
+
+impl Evaluate {
+    /// Evaluates and prints.
+    ///
+    /// # Errors
+    /// Where something is wrong with the arguments, or fails.
+    pub fn run(self) -> Result<(), Failure> {
+        let inputs = Input::parse_all(&self.inputs)?;
+        let config = self.settings.load()?;
+        let Model::PromptTpp = self.model;
+        let numbered = input::read(&inputs, &config.event_columns()).map_err(Failure::failed)?;
+        if numbered.dead > 0 {
+            tracing::warn!("{} records are no events; `run` shows them as dead letters", numbered.dead);
+        }
+        let shown = match self.protocol {
+            Protocol::Prequential => self.prequential(&numbered.stream),
+            Protocol::Matrix => self.matrix(&numbered.stream),
+        };
+        println!("{}", shown.map_err(Failure::failed)?);
+        Ok(())
+    }
+
+    fn prequential(&self, stream: &Stream) -> Result<String, EvaluateError> {
+        let mut report = Report::new(stream);
+        for mut model in models() {
+            tracing::info!(model = model.name(), "evaluating");
+            let scores = prequential(stream, model.as_mut())?;
+            report.add(model.name(), &scores);
+        }
+        Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
+    }
+
+    fn matrix(&self, stream: &Stream) -> Result<String, EvaluateError> {
+        let tasks = tasks(stream, self.tasks, Cut::Events)?;
+        let mut report = MatrixReport::new(stream, tasks.len());
+        for mut model in models() {
+            let name = model.name().to_owned();
+            tracing::info!(model = name, "evaluating");
+            report.add(&name, Matrix::of(stream, &tasks, &mut OnePass(model.as_mut()))?);
+        }
+        Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
+    }
+}
+
+fn models() -> Vec<Box<dyn Forecaster>> {
+    baselines::all()
+}
