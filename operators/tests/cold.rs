@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{ColdError, ColdStore, EmitMode, Fold};
 
+/// By task and key.
+type Map = BTreeMap<(i32, Vec<u8>), Vec<u8>>;
+
 /// A store in memory.
 #[derive(Clone, Default)]
-struct Entries(Arc<Mutex<BTreeMap<(i32, Vec<u8>), Vec<u8>>>>);
+struct Entries(Arc<Mutex<Map>>);
 
 impl ColdStore for Entries {
     fn put(&mut self, task: i32, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), ColdError> {

@@ -62,8 +62,7 @@ fn close_view(
         _ => end <= watermark,
     };
     let mut closing = Vec::new();
-    loop {
-        let Some(end) = state.next_end(task, list).filter(|end| closes(*end)) else { break };
+    while let Some(end) = state.next_end(task, list).filter(|end| closes(*end)) {
         let up_to = state.wake(task, list, end)?;
         let users = state.take_timers(task, list, end, up_to.as_deref());
         let from = closing.len();
