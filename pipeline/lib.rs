@@ -16,6 +16,7 @@
 //! - [`encode`]: what the rooms make of the users touched.
 //! - [`model`]: model versions on their topic.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
+//! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 
 pub mod command;
@@ -24,6 +25,7 @@ pub mod dead_letter;
 pub mod decode;
 pub mod encode;
 pub mod engine;
+pub mod ground;
 pub mod http;
 pub mod log;
 pub mod metrics;

@@ -112,11 +112,15 @@ impl KafkaLog {
                     *last = found;
                 }
                 let place = &mut places[*last];
-                let Some(next) = place.next.filter(|next| offset >= *next) else { return Ok(Event::Nothing) };
+                let Some(next) = place.next else { return Ok(Event::Nothing) };
                 let Some(each) = give.as_mut().filter(|_| place.resumed) else {
                     place.rewind = true;
                     return Ok(Event::Nothing);
                 };
+                // librdkafka went back to the beginning of a log that does not reach as far as what was read of it.
+                if offset < next {
+                    return Err(shortened(&place.at, next));
+                }
                 // Markers and compaction leave gaps; but where the log begins behind what was wanted, records are lost.
                 if offset > next && cached_ends(consumer.client(), &place.at).is_some_and(|(low, _)| low > next) {
                     return Err(trimmed(&place.at, next));
@@ -145,7 +149,11 @@ impl KafkaLog {
             let made = errors::fatal(context, &error);
             return if code == Code::FencedInstanceId { self.rejoin(made) } else { Err(made) };
         }
-        let made = errors::of_class(Class::Retriable, context, &error);
+        let mut made = errors::of_class(Class::Retriable, context, &error);
+        // A broker that has just come back may not know of a topic yet; one that is gone is found out by who watches them.
+        if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) {
+            made.class = Class::Retriable;
+        }
         if made.class == Class::Fatal {
             return Err(made);
         }
@@ -232,6 +240,16 @@ fn trimmed(at: &TopicPartition, next: i64) -> LogError {
         Class::Fatal,
         format!("offset {next} of partition {} of topic \"{}\"", at.partition, at.topic),
         "was deleted by the topic's retention before it was read: raise `retention.ms`, and decide where to go on"
+            .into(),
+    )
+}
+
+fn shortened(at: &TopicPartition, next: i64) -> LogError {
+    LogError::new(
+        Class::Fatal,
+        format!("offset {next} of partition {} of topic \"{}\"", at.partition, at.topic),
+        "lies behind the end of the log, which has lost records or was made anew: restore the topic, or decide where to \
+         go on (kafka-consumer-groups.sh --reset-offsets)"
             .into(),
     )
 }

@@ -5,7 +5,7 @@
 //! - `member`: the [`Log`] of one worker. `producer`: its transactional producer. `reader`: a [`Reader`].
 //! - `feed`: a producer without transactions. `context`: what librdkafka tells from inside. `errors`: what to do then.
 //! - `diagnosis`: why no broker answers.
-//! - `identity`: what tells a topic from another one of the same name.
+//! - `survey`: topics as the brokers see them.
 //! - `closing`: a consumer that is dropped in bounded time. `ends`: where partitions begin and end, as far as the client knows.
 
 mod closing;
@@ -14,11 +14,11 @@ mod diagnosis;
 mod ends;
 mod errors;
 mod feed;
-mod identity;
 mod member;
 mod producer;
 mod reader;
 mod settings;
+mod survey;
 
 pub use feed::KafkaFeed;
 
@@ -62,8 +62,8 @@ impl KafkaBroker {
 
 impl Broker for KafkaBroker {
     fn open(&self, group: &str, member: &str, topics: &[String]) -> Result<Box<dyn Log>, LogError> {
-        for topic in topics {
-            self.partitions(topic)?.ok_or_else(|| unknown_topic(topic))?;
+        for (topic, found) in topics.iter().zip(self.survey(topics)?) {
+            found.ok_or_else(|| unknown_topic(topic))?;
         }
         // Fences who had the name before, so that what is read of the group's offsets afterwards is final.
         let config = settings::transactional(&self.brokers, &self.properties, member);
@@ -77,8 +77,8 @@ impl Broker for KafkaBroker {
         Ok(Box::new(reader::KafkaReader::open(&config, topics)?))
     }
 
-    fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
-        let found = partitions_of(self.admin()?.inner(), topic);
+    fn survey(&self, topics: &[String]) -> Result<Vec<Option<TopicState>>, LogError> {
+        let found = survey::survey(self.admin()?.inner(), topics);
         found.map_err(|error| diagnosis::explained(error, &self.brokers, &self.properties))
     }
 
@@ -117,15 +117,14 @@ impl Broker for KafkaBroker {
 
     fn describe(&self, topic: &str, settings: &[String]) -> Result<Option<TopicState>, LogError> {
         let admin = self.admin()?;
-        let Some(partitions) = partitions_of(admin.inner(), topic)? else { return Ok(None) };
+        let Some(state) = self.survey(&[topic.into()])?.pop().flatten() else { return Ok(None) };
         let context = || format!("settings of topic \"{topic}\"");
         let found = wait(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options()))?;
         let mut found = found.map_err(|error| errors::fatal(context(), &error))?;
         let Some(found) = found.pop() else { return Ok(None) };
         let found = found.map_err(|code| errors::of_code(Class::Fatal, context(), code))?;
         let value = |name: &String| Some((name.clone(), found.get(name)?.value.clone()?));
-        let id = identity::topic_id(admin.inner(), topic)?;
-        Ok(Some(TopicState { id, partitions, settings: settings.iter().filter_map(value).collect() }))
+        Ok(Some(TopicState { settings: settings.iter().filter_map(value).collect(), ..state }))
     }
 
     fn trim(&self, at: &TopicPartition, before: i64) -> Result<(), LogError> {
