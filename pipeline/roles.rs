@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
 
 use operators::{EmitMode, Fold, FoldConfig, Views};
@@ -132,15 +132,17 @@ impl Workers {
     /// # Errors
     /// Where a log or a device does not open.
     pub fn start(shared: &Shared, broker: &dyn Broker, stop: Arc<AtomicBool>) -> Result<Self, RoleError> {
-        let (mut routers, mut engines) = (Vec::new(), Vec::new());
-        for worker in 0..shared.config.engine.workers {
-            for &role in &shared.config.roles {
-                match role {
-                    Role::Router => routers.push(router(shared, broker, worker)?),
-                    Role::Engine => engines.push(engine(shared, broker, worker)?),
-                }
-            }
-        }
+        let (config, workers) = (&shared.config, 0..shared.config.engine.workers);
+        // Each waits for a broker to settle what its forerunner left: together.
+        let (routers, engines) = std::thread::scope(|scope| {
+            let of = |role| if config.roles.contains(&role) { workers.clone() } else { 0..0 };
+            let routers: Vec<_> =
+                of(Role::Router).map(|worker| scope.spawn(move || router(shared, broker, worker))).collect();
+            let engines: Vec<_> =
+                of(Role::Engine).map(|worker| scope.spawn(move || engine(shared, broker, worker))).collect();
+            (opened(routers), opened(engines))
+        });
+        let (routers, engines) = (routers?, engines?);
         let routers = routers.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
         let engines = engines.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
         Ok(Self { stop, routers, engines })
@@ -166,6 +168,12 @@ impl Workers {
         let stages = (routers?, engines?);
         Ok((stages.0.into_iter().map(|(s, _)| s).collect(), stages.1.into_iter().map(|(s, _)| s).collect()))
     }
+}
+
+fn opened<T>(opening: Vec<ScopedJoinHandle<'_, Result<T, RoleError>>>) -> Result<Vec<T>, RoleError> {
+    let opened =
+        opening.into_iter().map(|thread| thread.join().map_err(|_| RoleError::Panicked("at its start".into()))?);
+    opened.collect()
 }
 
 fn spawn<S: Stage + Send + 'static>(name: String, worker: Worker<S>, stop: &Arc<AtomicBool>) -> Thread<S> {

@@ -236,7 +236,10 @@ impl<S: Stage> Worker<S> {
     }
 
     /// Begins or ends partitions, again while the log asks for that.
-    fn again<T>(&mut self, mut call: impl FnMut(&mut S, &mut dyn Log) -> Result<T, StageError>) -> Result<T, StageError> {
+    fn again<T>(
+        &mut self,
+        mut call: impl FnMut(&mut S, &mut dyn Log) -> Result<T, StageError>,
+    ) -> Result<T, StageError> {
         let started = Instant::now();
         loop {
             match call(&mut self.stage, self.log.as_mut()) {

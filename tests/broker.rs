@@ -297,7 +297,11 @@ impl Node {
             }
             if Instant::now() >= deadline || text.contains("Exiting Kafka") {
                 let tail: Vec<&str> = text.lines().rev().take(15).collect();
-                return Err(format!("node {} did not start: {}", self.id, tail.into_iter().rev().collect::<Vec<_>>().join("\n")));
+                return Err(format!(
+                    "node {} did not start: {}",
+                    self.id,
+                    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+                ));
             }
             thread::sleep(Duration::from_millis(50));
         }

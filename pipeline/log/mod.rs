@@ -116,7 +116,8 @@ impl LogError {
 
 /// One member of one consumer group together with one transactional producer: what one worker thread needs of a log.
 ///
-/// No transaction is ever open while [`Log::poll`] runs.
+/// No transaction is ever open while [`Log::poll`] runs. Calls that name partitions leave out those that are this member's no
+/// more: several changes may be told together, so the one that takes a partition away may still be on its way.
 pub trait Log: Send {
     /// Gives records to `each`, at most `max_records`, waiting up to `timeout` for the first; returns what changed
     /// *before* those records (records of a revoked partition never follow its revocation).

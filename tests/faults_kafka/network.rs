@@ -1,34 +1,14 @@
 //! A process whose network stalls or is cut for longer than its session: others take over, and what it sends late is void.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
-use super::proxy::{Network, Proxy};
-use crate::broker::{Node, unique};
+use super::proxy::{Network, behind_a_proxy};
+use crate::broker::unique;
 use crate::path::VIEWS;
 use crate::service_kafka::{World, lines_and_outcome};
 
 /// Longer than the session (6 s), so that all partitions are another's by then.
 const AWAY: Duration = Duration::from_secs(9);
-
-/// A broker with a second listener that is reached through a proxy only: its own address, and the proxy.
-fn behind_a_proxy() -> (Node, String, Proxy) {
-    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = held.iter().map(|held| held.local_addr().unwrap().port()).collect();
-    drop(held);
-    let [plain, controller, far] = ports[..] else { unreachable!() };
-    let proxy = Proxy::new(far);
-    let node = Node::new(&format!(
-        "listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},FAR://127.0.0.1:{far}
-controller.quorum.voters=1@127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},FAR://127.0.0.1:{}
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAR:PLAINTEXT
-",
-        proxy.port()
-    ));
-    (node, format!("127.0.0.1:{plain}"), proxy)
-}
 
 #[test]
 fn a_process_that_was_cut_off_writes_nothing_twice() {
@@ -51,8 +31,6 @@ fn a_process_that_was_cut_off_writes_nothing_twice() {
             std::thread::sleep(AWAY);
             proxy.set(Network::Whole);
         }
-        // Somebody thought that it was dead, and started another one of its name.
-        std::thread::sleep(Duration::from_secs(1));
         feeding.join().unwrap();
     });
     world.check(&expected);

@@ -215,11 +215,12 @@ impl KafkaLog {
         Ok(changes)
     }
 
-    fn place_mut(&mut self, at: &TopicPartition) -> Result<&mut Place, LogError> {
-        self.places.iter_mut().find(|place| place.at == *at).ok_or_else(|| {
-            let context = format!("partition {} of topic \"{}\"", at.partition, at.topic);
-            LogError::new(Class::Abortable, context, "is not this member's (any more)".into())
-        })
+    /// None where it is not this member's (any more), or will not be, since librdkafka's consumer is dead.
+    fn place_mut(&mut self, at: &TopicPartition) -> Option<&mut Place> {
+        if self.consumer.client().fatal_error().is_some() {
+            return None;
+        }
+        self.places.iter_mut().find(|place| place.at == *at)
     }
 }
 
@@ -295,43 +296,49 @@ impl Log for KafkaLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        if partitions.is_empty() {
+        let mut paused = Vec::new();
+        for at in partitions {
+            let Some(place) = self.place_mut(at) else { continue };
+            place.resumed = false;
+            paused.push(at);
+        }
+        if paused.is_empty() {
             return Ok(());
         }
-        for at in partitions {
-            self.place_mut(at)?.resumed = false;
-        }
-        let list = list_of(partitions.iter().map(|at| (at, None)))?;
+        let list = list_of(paused.into_iter().map(|at| (at, None)))?;
         self.consumer.pause(&list).map_err(|error| errors::fatal("pausing partitions".into(), &error))
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        let mut back = Vec::new();
+        let (mut resumed, mut back) = (Vec::new(), Vec::new());
         for at in partitions {
-            let place = self.place_mut(at)?;
+            let Some(place) = self.place_mut(at) else { continue };
             let Some(next) = place.next else {
                 let context = format!("partition {} of topic \"{}\"", at.partition, at.topic);
                 return Err(LogError::new(Class::Fatal, context, "has no position: seek before resume".into()));
             };
             place.resumed = true;
+            resumed.push(at);
             if std::mem::take(&mut place.rewind) {
                 back.push((at.clone(), next));
             }
         }
-        if partitions.is_empty() {
+        if resumed.is_empty() {
             return Ok(());
         }
         seek_now(&self.consumer, back)?;
-        let list = list_of(partitions.iter().map(|at| (at, None)))?;
+        let list = list_of(resumed.into_iter().map(|at| (at, None)))?;
         self.consumer.resume(&list).map_err(|error| errors::fatal("resuming partitions".into(), &error))
     }
 
     fn seek(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        let mut sought = Vec::new();
         for (at, next) in positions {
-            let place = self.place_mut(at)?;
+            let Some(place) = self.place_mut(at) else { continue };
             (place.next, place.rewind, place.told_end) = (Some(*next), false, false);
+            sought.push((at.clone(), *next));
         }
-        seek_now(&self.consumer, positions.to_vec())
+        seek_now(&self.consumer, sought)
     }
 
     fn assignment(&mut self) -> Result<Vec<TopicPartition>, LogError> {

@@ -31,6 +31,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -42,17 +43,25 @@ const CALL_MAX: Duration = Duration::from_secs(20);
 pub struct KafkaBroker {
     brokers: String,
     properties: BTreeMap<String, String>,
+    /// Made at the first question, and kept: connections cost more than what is asked.
+    admin: Mutex<Option<Arc<AdminClient<QuietContext>>>>,
 }
 
 impl KafkaBroker {
     /// The cluster at `brokers` (`host:port,…`), with the user's librdkafka properties, which [`check`] must have let pass.
     pub fn new(brokers: &str, properties: &BTreeMap<String, String>) -> Self {
-        Self { brokers: brokers.into(), properties: properties.clone() }
+        Self { brokers: brokers.into(), properties: properties.clone(), admin: Mutex::default() }
     }
 
-    fn admin(&self) -> Result<AdminClient<QuietContext>, LogError> {
+    fn admin(&self) -> Result<Arc<AdminClient<QuietContext>>, LogError> {
+        let mut kept = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admin) = &*kept {
+            return Ok(Arc::clone(admin));
+        }
         let made = settings::admin(&self.brokers, &self.properties).create_with_context(QuietContext::default());
-        made.map_err(|error| errors::fatal(self.name(), &error))
+        let admin = Arc::new(made.map_err(|error| errors::fatal(self.name(), &error))?);
+        *kept = Some(Arc::clone(&admin));
+        Ok(admin)
     }
 
     fn name(&self) -> String {
@@ -192,7 +201,8 @@ fn seek_now<C: ConsumerContext>(
     mut left: Vec<(TopicPartition, i64)>,
 ) -> Result<(), LogError> {
     let deadline = Instant::now() + CALL_MAX;
-    while !left.is_empty() {
+    // A consumer that is dead goes nowhere, which its next poll tells.
+    while !left.is_empty() && consumer.client().fatal_error().is_none() {
         let context = || format!("seek in partition {} of topic \"{}\"", left[0].0.partition, left[0].0.topic);
         let list = list_of(left.iter().map(|(at, next)| (at, Some(*next))))?;
         let problem = match consumer.seek_partitions(list, CALL_MAX) {

@@ -5,7 +5,7 @@ use super::{errors, left_until, partitions_of, seek_now, unknown_topic};
 use crate::log::{Class, Incoming, LogError, Reader, TopicPartition};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -104,6 +104,10 @@ impl Topic {
         if let KafkaError::PartitionEOF(partition) = error {
             let place = &mut self.places[partition as usize];
             place.next = place.next.max(place.target);
+            return Ok(true);
+        }
+        // It belongs to no group: librdkafka asks for one all the same.
+        if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
             return Ok(true);
         }
         let made = errors::of_class(Class::Retriable, format!("reading topic \"{}\"", self.name), &error);

@@ -78,9 +78,7 @@ pub(super) fn survey<C: ClientContext>(
 ///
 /// # Safety
 /// `found` is a topic of a result that lives through the call.
-unsafe fn state(
-    found: *const native::rd_kafka_TopicDescription_t,
-) -> Result<(String, Option<TopicState>), LogError> {
+unsafe fn state(found: *const native::rd_kafka_TopicDescription_t) -> Result<(String, Option<TopicState>), LogError> {
     // SAFETY: librdkafka's accessors of a result that lives; each array has as many elements as it says.
     unsafe {
         let text = |text| CStr::from_ptr(text).to_string_lossy().into_owned();
