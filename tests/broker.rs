@@ -66,7 +66,7 @@ impl Node {
 
     fn start(settings: &str) -> Result<Self, String> {
         let ports = free_ports().map_err(|error| said("a free port", error))?;
-        let mut node = Self::format(1, ports, &[ports], settings)?;
+        let mut node = Self::format(1, ports, settings)?;
         node.run()?;
         node.wait()?;
         Ok(node)
@@ -190,12 +190,11 @@ fn free_ports() -> io::Result<[u16; 2]> {
 /// One node that is broker and controller. What differs from Kafka's defaults for speed: transactions that ran out of time
 /// are aborted within 1 s (10 s), a group's first division does not wait (3 s), sessions may be as short as 1 s (6 s), those
 /// of the newer group protocol are 4 s (45 s), and the internal topics have 4 partitions (50).
-fn properties(data: &Path, id: usize, [broker, controller]: [u16; 2], nodes: &[[u16; 2]]) -> String {
-    let voters = nodes.iter().enumerate().map(|(place, ports)| format!("{}@127.0.0.1:{}", place + 1, ports[1]));
+fn properties(data: &Path, id: usize, [broker, controller]: [u16; 2]) -> String {
     format!(
         "process.roles=broker,controller
 node.id={id}
-controller.quorum.voters={}
+controller.quorum.voters={id}@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
 controller.listener.names=CONTROLLER
@@ -220,7 +219,6 @@ group.consumer.session.timeout.ms=4000
 group.consumer.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 ",
-        voters.collect::<Vec<_>>().join(","),
         data.join("data").display()
     )
 }
@@ -244,8 +242,8 @@ impl Node {
         Ok(words)
     }
 
-    /// A node that does not run yet; `nodes` are the ports of all that belong together.
-    fn format(id: usize, ports: [u16; 2], nodes: &[[u16; 2]], settings: &str) -> Result<Self, String> {
+    /// A node that does not run yet.
+    fn format(id: usize, ports: [u16; 2], settings: &str) -> Result<Self, String> {
         let data = env::temp_dir().join(unique("wellspring-kafka"));
         fs::create_dir_all(&data).map_err(|error| said("the broker's data folder", error))?;
         let node = Self { data, id, ports, guard: None };
@@ -253,7 +251,7 @@ impl Node {
             fs::write(node.data.join(name), text).map_err(|error| said("the broker's data folder", error))
         };
         // Of a setting that is there twice the last counts.
-        file("server.properties", &(properties(&node.data, id, ports, nodes) + settings))?;
+        file("server.properties", &(properties(&node.data, id, ports) + settings))?;
         file("log4j2.properties", LOGGING)?;
         let cluster = "d2VsbHNwcmluZy10ZXN0cw";
         run(Command::new("java")

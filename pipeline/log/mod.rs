@@ -9,6 +9,7 @@
 pub mod embedded;
 mod fencing;
 pub mod kafka;
+mod passing;
 pub mod staged;
 pub mod transaction;
 

@@ -1,20 +1,21 @@
-//! Three brokers that are controllers as well, each record on all three, acknowledged by two at least.
+//! Three brokers and a controller, each record on all three, acknowledged by two at least.
 
 use super::{Node, free_ports, missing};
 
-/// What differs from Kafka's defaults for speed, beside what a single node has: a broker that is silent for 2 s is taken for
+/// What differs from Kafka's defaults for speed, beside what a single node has: a broker that is silent for 3 s is taken for
 /// dead (9 s).
-const SETTINGS: &str = "default.replication.factor=3
+const SETTINGS: &str = "broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+default.replication.factor=3
 min.insync.replicas=2
 offsets.topic.replication.factor=3
 transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
 ";
 
 /// Three brokers, each of which may be killed and started again.
 pub struct Cluster {
+    /// The brokers, and last the controller, which stays: which brokers are alive is its to say.
     nodes: Vec<Node>,
 }
 
@@ -26,11 +27,18 @@ impl Cluster {
     }
 
     fn start() -> Result<Self, String> {
-        let ports: Result<Vec<_>, _> = (0..3).map(|_| free_ports()).collect();
+        let ports = (0..4).map(|_| free_ports()).collect::<Result<Vec<_>, _>>();
         let ports = ports.map_err(|error| format!("free ports: {error}"))?;
-        let node = |place: usize| Node::format(place + 1, ports[place], &ports, SETTINGS);
-        let mut nodes = (0..3).map(node).collect::<Result<Vec<_>, _>>()?;
-        // None of them serves before there are two.
+        let voter = format!("{SETTINGS}controller.quorum.voters=4@127.0.0.1:{}\n", ports[3][1]);
+        let node = |place: usize| {
+            let [broker, controller] = ports[place];
+            let role = match place {
+                3 => format!("controller\nlisteners=CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners=\n"),
+                _ => format!("broker\nlisteners=PLAINTEXT://127.0.0.1:{broker}\n"),
+            };
+            Node::format(place + 1, ports[place], &format!("{voter}process.roles={role}"))
+        };
+        let mut nodes = (0..4).map(node).collect::<Result<Vec<_>, _>>()?;
         nodes.iter_mut().try_for_each(Node::run)?;
         nodes.iter().try_for_each(Node::wait)?;
         Ok(Self { nodes })
@@ -38,7 +46,7 @@ impl Cluster {
 
     /// `host:port` of each, with commas.
     pub fn address(&self) -> String {
-        self.nodes.iter().map(Node::address).collect::<Vec<_>>().join(",")
+        self.nodes[..3].iter().map(Node::address).collect::<Vec<_>>().join(",")
     }
 
     /// Ends these brokers without a word; what they have written stays.

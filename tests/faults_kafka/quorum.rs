@@ -41,8 +41,8 @@ fn one_of_three_brokers_may_go_and_with_two_gone_the_service_waits() {
             let said = service.said();
             let lines = said[before..].lines().count();
             println!("{lines} log lines in {:?} without brokers", killed.elapsed());
-            assert!(said[before..].contains("Connection refused"), "it does not say that brokers are gone");
-            assert!(lines < 200, "{lines} lines in {:?}", killed.elapsed());
+            assert!(said[before..].contains("waiting for the brokers"), "it does not say what it waits for");
+            assert!(lines < 100, "{lines} lines in {:?}", killed.elapsed());
         }
         cluster.start_again(&[0, 1]);
         feeding.join().unwrap();

@@ -6,6 +6,7 @@ use super::ends::cached_ends;
 use super::producer::TransactionalProducer;
 use super::{errors, left_until, list_of, seek_now};
 use crate::log::fencing::Fencings;
+use crate::log::passing::Passing;
 use crate::log::{Change, Class, Incoming, Log, LogError, Offset, Outgoing, TopicPartition};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,6 +38,7 @@ pub(super) struct KafkaLog {
     config: ClientConfig,
     topics: Vec<String>,
     fencings: Fencings,
+    passing: Passing,
     places: Vec<Place>,
     /// The place of the last record.
     last: usize,
@@ -60,8 +62,9 @@ impl KafkaLog {
         topics: &[String],
     ) -> Result<Self, LogError> {
         let (consumer, topics) = (join(&config, group, topics)?, topics.to_vec());
-        let (places, later, fencings) = (Vec::new(), Vec::new(), Fencings::default());
-        Ok(Self { consumer, producer, group: group.into(), config, topics, fencings, places, last: 0, later })
+        let (fencings, passing) = (Fencings::default(), Passing::default());
+        let (group, places, later) = (group.into(), Vec::new(), Vec::new());
+        Ok(Self { consumer, producer, group, config, topics, fencings, passing, places, last: 0, later })
     }
 
     /// Takes over what a rebalance did inside of librdkafka's poll.
@@ -157,8 +160,7 @@ impl KafkaLog {
         if made.class == Class::Fatal {
             return Err(made);
         }
-        // Connections come and go; what they carried is fetched again.
-        tracing::warn!("{made}");
+        self.passing.tell(&made);
         Ok(Event::Nothing)
     }
 
