@@ -179,7 +179,12 @@ fn opened<T>(opening: Vec<ScopedJoinHandle<'_, Result<T, RoleError>>>) -> Result
 fn spawn<S: Stage + Send + 'static>(name: String, worker: Worker<S>, stop: &Arc<AtomicBool>) -> Thread<S> {
     let stop = Arc::clone(stop);
     let thread = std::thread::Builder::new().name(name.clone());
-    let handle = thread.spawn(move || worker.run(&stop)).expect("the system gives a thread");
+    let run = move || {
+        let ended = worker.run(&stop);
+        // Others may take their time to end.
+        ended.inspect_err(|error| tracing::error!("a worker has to stop: {error}"))
+    };
+    let handle = thread.spawn(run).expect("the system gives a thread");
     Thread { name, handle }
 }
 

@@ -33,7 +33,9 @@ impl Cluster {
         let node = |place: usize| {
             let [broker, controller] = ports[place];
             let role = match place {
-                3 => format!("controller\nlisteners=CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners=\n"),
+                3 => format!(
+                    "controller\nlisteners=CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners=CONTROLLER://127.0.0.1:{controller}\n"
+                ),
                 _ => format!("broker\nlisteners=PLAINTEXT://127.0.0.1:{broker}\n"),
             };
             Node::format(place + 1, ports[place], &format!("{voter}process.roles={role}"))

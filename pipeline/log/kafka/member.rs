@@ -312,25 +312,23 @@ impl Log for KafkaLog {
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        let (mut resumed, mut back) = (Vec::new(), Vec::new());
+        let mut resumed = Vec::new();
         for at in partitions {
             let Some(place) = self.place_mut(at) else { continue };
             let Some(next) = place.next else {
                 let context = format!("partition {} of topic \"{}\"", at.partition, at.topic);
                 return Err(LogError::new(Class::Fatal, context, "has no position: seek before resume".into()));
             };
-            place.resumed = true;
-            resumed.push(at);
-            if std::mem::take(&mut place.rewind) {
-                back.push((at.clone(), next));
-            }
+            (place.resumed, place.rewind) = (true, false);
+            resumed.push((at.clone(), next));
         }
         if resumed.is_empty() {
             return Ok(());
         }
-        seek_now(&self.consumer, back)?;
-        let list = list_of(resumed.into_iter().map(|at| (at, None)))?;
-        self.consumer.resume(&list).map_err(|error| errors::fatal("resuming partitions".into(), &error))
+        let list = list_of(resumed.iter().map(|(at, _)| (at, None)))?;
+        self.consumer.resume(&list).map_err(|error| errors::fatal("resuming partitions".into(), &error))?;
+        // It also wakes the thread that fetches, which would else notice up to a second later that there is something to do.
+        seek_now(&self.consumer, resumed)
     }
 
     fn seek(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError> {
@@ -397,7 +395,7 @@ impl Log for KafkaLog {
         let Some(metadata) = self.consumer.group_metadata() else {
             return refused("this member has not joined yet".into());
         };
-        self.producer.send_offsets(offsets, &metadata)
+        self.producer.send_offsets(offsets, metadata)
     }
 
     fn commit(&mut self) -> Result<(), LogError> {

@@ -112,7 +112,11 @@ impl Topic {
         if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
             return Ok(true);
         }
-        let made = errors::of_class(Class::Retriable, format!("reading topic \"{}\"", self.name), &error);
+        let mut made = errors::of_class(Class::Retriable, format!("reading topic \"{}\"", self.name), &error);
+        // As for a member: a broker that has just come back may not know of it yet.
+        if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) {
+            made.class = Class::Retriable;
+        }
         if made.class == Class::Fatal || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
             return Err(LogError { class: Class::Fatal, ..made });
         }
