@@ -38,9 +38,6 @@ pub enum ServiceError {
     /// A topic is missing or not as it must be.
     #[error(transparent)]
     Ground(#[from] GroundError),
-    /// A worker had to stop, and a look at the topics tells why.
-    #[error("{0} ({1})")]
-    Lost(GroundError, RoleError),
     /// A device failed.
     #[error(transparent)]
     Device(#[from] shaders::Error),
@@ -214,18 +211,22 @@ pub fn serve(
         std::thread::sleep(Duration::from_millis(50));
     }
     shared.metrics.set_ready(false);
-    if watching.is_finished() {
-        // Its workers cannot commit any more: waiting for them would only hide why.
-        return Ok(watching.join().map_err(|_| RoleError::Panicked("ground".into()))??);
+    if !stop.load(Ordering::Relaxed) {
+        // What a worker suffered from is often a topic, which the brokers' answers to it do not name; and where it is, the
+        // others cannot commit any more: waiting for them would only hide why.
+        if watching.is_finished() {
+            return Ok(watching.join().map_err(|_| RoleError::Panicked("ground".into()))??);
+        }
+        if let Err(reason) = ground.look(broker)
+            && !matches!(reason, GroundError::Log(_))
+        {
+            return Err(reason.into());
+        }
     }
     tracing::info!("stopping: the open transactions are committed");
     let stopped = workers.stop();
     let followed = following.map_or(Ok(Ok(())), JoinHandle::join);
-    // What a worker suffered from is often a topic, which the brokers' answers to it do not name.
-    stopped.map_err(|error| match ground.look(broker) {
-        Err(reason) if !matches!(reason, GroundError::Log(_)) => ServiceError::Lost(reason, error),
-        _ => error.into(),
-    })?;
+    stopped?;
     Ok(followed.map_err(|_| RoleError::Panicked("items".into()))??)
 }
 

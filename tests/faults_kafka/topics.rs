@@ -63,7 +63,7 @@ fn a_topic_that_is_deleted_under_the_service_is_named_and_does_not_come_back() {
         println!("{deleted}: after {:?}: {last}", begun.elapsed());
         assert!(last.contains(&format!("topic {topic} does not exist")), "{last}");
         assert!(last.contains("wellspring topics create"), "{last}");
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
         assert_eq!(world.cluster().partitions(&topic).unwrap(), None, "it came back by itself");
         let last = world.serve("a").fails();
         assert!(last.contains(&format!("topic {topic} does not exist")), "{last}");
