@@ -16,6 +16,7 @@
 //! - [`encode`]: what the rooms make of the users touched.
 //! - [`model`]: model versions on their topic. [`evaluate`]: how good forecasts are, beside trivial ones.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
+//! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 
 pub mod command;
@@ -25,6 +26,7 @@ pub mod decode;
 pub mod encode;
 pub mod engine;
 pub mod evaluate;
+pub mod ground;
 pub mod http;
 pub mod log;
 pub mod metrics;

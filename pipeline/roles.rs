@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
 
 use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
@@ -124,6 +124,11 @@ struct Thread<S> {
     handle: JoinHandle<Result<Ended<S>, StageError>>,
 }
 
+/// Whether this process has workers of a role.
+pub fn works(config: &Config, role: Role) -> bool {
+    config.roles.contains(&role) && (role == Role::Engine || config.route == Route::ByUser)
+}
+
 /// The topic whose partitions are the tasks of the engine.
 pub fn engine_log(config: &Config, topics: &Topics) -> String {
     match config.route {
@@ -147,16 +152,17 @@ impl Workers {
     /// # Errors
     /// Where a log or a device does not open.
     pub fn start(shared: &Shared, broker: &dyn Broker, stop: Arc<AtomicBool>) -> Result<Self, RoleError> {
-        let (mut routers, mut engines) = (Vec::new(), Vec::new());
-        for worker in 0..shared.config.engine.workers {
-            for &role in &shared.config.roles {
-                match role {
-                    Role::Router if shared.config.route == Route::Direct => {}
-                    Role::Router => routers.push(router(shared, broker, worker)?),
-                    Role::Engine => engines.push(engine(shared, broker, worker)?),
-                }
-            }
-        }
+        let (config, workers) = (&shared.config, 0..shared.config.engine.workers);
+        // Each waits for a broker to settle what its forerunner left: together.
+        let (routers, engines) = std::thread::scope(|scope| {
+            let of = |role| if works(config, role) { workers.clone() } else { 0..0 };
+            let routers: Vec<_> =
+                of(Role::Router).map(|worker| scope.spawn(move || router(shared, broker, worker))).collect();
+            let engines: Vec<_> =
+                of(Role::Engine).map(|worker| scope.spawn(move || engine(shared, broker, worker))).collect();
+            (opened(routers), opened(engines))
+        });
+        let (routers, engines) = (routers?, engines?);
         let routers = routers.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
         let engines = engines.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
         Ok(Self { stop, routers, engines })
@@ -184,10 +190,21 @@ impl Workers {
     }
 }
 
+fn opened<T>(opening: Vec<ScopedJoinHandle<'_, Result<T, RoleError>>>) -> Result<Vec<T>, RoleError> {
+    let opened =
+        opening.into_iter().map(|thread| thread.join().map_err(|_| RoleError::Panicked("at its start".into()))?);
+    opened.collect()
+}
+
 fn spawn<S: Stage + Send + 'static>(name: String, worker: Worker<S>, stop: &Arc<AtomicBool>) -> Thread<S> {
     let stop = Arc::clone(stop);
     let thread = std::thread::Builder::new().name(name.clone());
-    let handle = thread.spawn(move || worker.run(&stop)).expect("the system gives a thread");
+    let run = move || {
+        let ended = worker.run(&stop);
+        // Others may take their time to end.
+        ended.inspect_err(|error| tracing::error!("a worker has to stop: {error}"))
+    };
+    let handle = thread.spawn(run).expect("the system gives a thread");
     Thread { name, handle }
 }
 

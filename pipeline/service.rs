@@ -14,6 +14,7 @@ use crate::encode::ItemSource;
 use crate::encode::catalogue::Catalogue;
 use crate::encode::follow::{FollowError, Follower};
 use crate::engine::cold::ColdFolder;
+use crate::ground::{Ground, GroundError};
 use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
 use crate::model::{self, Model, ModelError, Tensor};
@@ -36,8 +37,8 @@ pub enum ServiceError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A topic is missing or not as it must be.
-    #[error("{0}; `wellspring topics create` makes what is missing, `wellspring topics check` shows what differs")]
-    Topic(String),
+    #[error(transparent)]
+    Ground(#[from] GroundError),
     /// A device failed.
     #[error(transparent)]
     Device(#[from] shaders::Error),
@@ -177,42 +178,14 @@ pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Re
     Ok(Some(follower))
 }
 
-/// Checks that every topic is there, and that `by-user` has the N that the settings say.
+/// The folder of snapshots that the settings name; `topic_id` is that of the engine's log.
 ///
 /// # Errors
-/// Where one is missing or has another N.
-pub fn check_topics(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<(), ServiceError> {
-    let log = roles::engine_log(config, topics);
-    let inputs = ["events", "items", "forget"].map(|name| topics.input(name));
-    let outputs = topics.outputs(&roles::rooms(config)).into_iter().map(|output| topics.name(output));
-    for topic in inputs.into_iter().chain([topics.by_user(), topics.models()]).chain(outputs) {
-        let found = broker.partitions(&topic)?;
-        let expected = (topic == log).then(|| config.partitions_kafka() as i32);
-        match found {
-            None => return Err(ServiceError::Topic(format!("topic {topic} does not exist"))),
-            Some(found) if expected.is_some_and(|expected| expected != found) => {
-                return Err(ServiceError::Topic(format!(
-                    "topic {topic} has {found} partitions, the settings say {} (`partitions`); their number is fixed \
-                     for an app's life",
-                    config.partitions_kafka()
-                )));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// The folder of snapshots that the settings name.
-///
-/// # Errors
-/// Where it cannot be opened, or the topic's id cannot be had.
-pub fn archive(shared: &Shared, cluster: &Arc<dyn Broker>) -> Result<Option<Archive>, ServiceError> {
+/// Where it cannot be opened.
+pub fn archive(shared: &Shared, topic_id: &str, cluster: &Arc<dyn Broker>) -> Result<Option<Archive>, ServiceError> {
     let Some(url) = &shared.config.state.snapshots else { return Ok(None) };
+    let (app, topic_id) = (shared.config.app.clone(), topic_id.to_owned());
     let topic = roles::engine_log(&shared.config, &shared.topics);
-    let missing = || ServiceError::Topic(format!("topic {topic} does not exist"));
-    let topic_id = cluster.describe(&topic, &[])?.ok_or_else(missing)?.id;
-    let app = shared.config.app.clone();
     let trims = (shared.config.route == Route::ByUser).then(|| Arc::clone(cluster));
     let owner = Owner { format: FORMAT.into(), app, topic, topic_id, partitions: shared.by_user_partitions };
     Ok(Some(Archive::new(Arc::new(Bucket::open(url)?), owner, trims)))
@@ -230,20 +203,35 @@ pub fn serve(
 ) -> Result<(), ServiceError> {
     let broker = cluster.as_ref();
     let views = views(&config)?;
-    check_topics(&config, &topics(&config, &views), broker)?;
+    let names = topics(&config, &views);
+    let ground = Arc::new(Ground::check(&config, &names, broker)?);
     let partitions = config.partitions_kafka();
     let mut shared = prepare(config, views, partitions, broker, metrics)?;
-    shared.archive = archive(&shared, cluster)?.map(Arc::new);
+    let topic_id = ground.id(&roles::engine_log(&shared.config, &names)).unwrap_or_default();
+    shared.archive = archive(&shared, topic_id, cluster)?.map(Arc::new);
     let follower = read_items(&shared, broker, stop)?;
     let ending = Arc::new(AtomicBool::new(false));
     let following = follower.map(|follower| follower.follow(Arc::clone(&ending)));
+    let watching = ground.watch(cluster, &ending);
     let workers = Workers::start(&shared, broker, Arc::clone(&ending))?;
     shared.metrics.set_ready(true);
     tracing::info!(app = shared.config.app, instance = shared.config.instance, "running");
-    while !stop.load(Ordering::Relaxed) && !workers.any_ended() && !ended(&following) {
+    while !stop.load(Ordering::Relaxed) && !workers.any_ended() && !ended(&following) && !watching.is_finished() {
         std::thread::sleep(Duration::from_millis(50));
     }
     shared.metrics.set_ready(false);
+    if !stop.load(Ordering::Relaxed) {
+        // What a worker suffered from is often a topic, which the brokers' answers to it do not name; and where it is, the
+        // others cannot commit any more: waiting for them would only hide why.
+        if watching.is_finished() {
+            return Ok(watching.join().map_err(|_| RoleError::Panicked("ground".into()))??);
+        }
+        if let Err(reason) = ground.look(broker)
+            && !matches!(reason, GroundError::Log(_))
+        {
+            return Err(reason.into());
+        }
+    }
     tracing::info!("stopping: the open transactions are committed");
     let stopped = workers.stop();
     let followed = following.map_or(Ok(Ok(())), JoinHandle::join);

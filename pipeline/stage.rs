@@ -222,10 +222,10 @@ impl<S: Stage> Worker<S> {
     fn changed(&mut self, changes: &[Change]) -> Result<(), StageError> {
         for change in changes {
             match change {
-                Change::Assigned(partitions) => self.assign(partitions)?,
+                Change::Assigned(partitions) => self.again(|stage, log| stage.assign(log, partitions))?,
                 Change::Revoked(partitions) => {
                     self.meter.forget_partitions(partitions);
-                    if self.stage.revoke(self.log.as_mut(), partitions)? {
+                    if self.again(|stage, log| stage.revoke(log, partitions))? {
                         self.staged.clear();
                     } else {
                         partitions.iter().for_each(|at| self.staged.drop_task(at.partition));
@@ -238,14 +238,17 @@ impl<S: Stage> Worker<S> {
         Ok(())
     }
 
-    /// Begins partitions, again while the log asks for that.
-    fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), StageError> {
+    /// Begins or ends partitions, again while the log asks for that.
+    fn again<T>(
+        &mut self,
+        mut call: impl FnMut(&mut S, &mut dyn Log) -> Result<T, StageError>,
+    ) -> Result<T, StageError> {
         let started = Instant::now();
         loop {
-            match self.stage.assign(self.log.as_mut(), partitions) {
+            match call(&mut self.stage, self.log.as_mut()) {
                 Err(error) if error.is_retriable() && started.elapsed() < ASSIGN_LIMIT => {
                     self.meter.error(Class::Retriable);
-                    tracing::warn!("beginning partitions again: {error}");
+                    tracing::warn!("following the group again: {error}");
                     std::thread::sleep(self.pace.idle_poll);
                 }
                 done => return done,

@@ -3,6 +3,9 @@
 //! The jars come from Maven once, into `WELLSPRING_CACHE` (default `$XDG_CACHE_HOME/wellspring`). The broker is the child of
 //! a small shell that ends it, and removes its data, as soon as this process is gone, however it went.
 
+/// Three brokers.
+pub mod cluster;
+
 use pipeline::log::kafka::KafkaBroker;
 use pipeline::log::{Broker, TopicSpec};
 use std::collections::BTreeMap;
@@ -45,6 +48,8 @@ fn missing(why: &str) -> ! {
 /// A broker of a test's own, which may be killed and started again.
 pub struct Node {
     data: PathBuf,
+    id: usize,
+    /// Of the broker and of the controller.
     ports: [u16; 2],
     /// When its standard input closes, the broker ends.
     guard: Option<Child>,
@@ -60,12 +65,10 @@ impl Node {
     }
 
     fn start(settings: &str) -> Result<Self, String> {
-        let data = env::temp_dir().join(unique("wellspring-kafka"));
         let ports = free_ports().map_err(|error| said("a free port", error))?;
-        fs::create_dir_all(&data).map_err(|error| said("the broker's data folder", error))?;
-        let mut node = Self { data, ports, guard: None };
-        node.format(settings)?;
+        let mut node = Self::format(1, ports, settings)?;
         node.run()?;
+        node.wait()?;
         Ok(node)
     }
 
@@ -82,8 +85,20 @@ impl Node {
 
     /// Starts it again.
     pub fn start_again(&mut self) {
+        self.run_again();
+        self.wait().unwrap_or_else(|why| missing(&why));
+    }
+
+    fn run_again(&mut self) {
         fs::remove_file(self.data.join("keep")).expect("it was killed");
         self.run().unwrap_or_else(|why| missing(&why));
+    }
+
+    /// A program that is among the broker's jars.
+    pub fn tool(&self, class: &str) -> Command {
+        let mut command = Command::new("java");
+        command.args(self.java(class).unwrap_or_else(|why| missing(&why)));
+        command
     }
 
     fn end(&mut self) {
@@ -175,11 +190,11 @@ fn free_ports() -> io::Result<[u16; 2]> {
 /// One node that is broker and controller. What differs from Kafka's defaults for speed: transactions that ran out of time
 /// are aborted within 1 s (10 s), a group's first division does not wait (3 s), sessions may be as short as 1 s (6 s), those
 /// of the newer group protocol are 4 s (45 s), and the internal topics have 4 partitions (50).
-fn properties(data: &Path, [broker, controller]: [u16; 2]) -> String {
+fn properties(data: &Path, id: usize, [broker, controller]: [u16; 2]) -> String {
     format!(
         "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={id}
+controller.quorum.voters={id}@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
 controller.listener.names=CONTROLLER
@@ -227,18 +242,23 @@ impl Node {
         Ok(words)
     }
 
-    fn format(&self, settings: &str) -> Result<(), String> {
+    /// A node that does not run yet.
+    fn format(id: usize, ports: [u16; 2], settings: &str) -> Result<Self, String> {
+        let data = env::temp_dir().join(unique("wellspring-kafka"));
+        fs::create_dir_all(&data).map_err(|error| said("the broker's data folder", error))?;
+        let node = Self { data, id, ports, guard: None };
         let file = |name: &str, text: &str| {
-            fs::write(self.data.join(name), text).map_err(|error| said("the broker's data folder", error))
+            fs::write(node.data.join(name), text).map_err(|error| said("the broker's data folder", error))
         };
         // Of a setting that is there twice the last counts.
-        file("server.properties", &(properties(&self.data, self.ports) + settings))?;
+        file("server.properties", &(properties(&node.data, id, ports) + settings))?;
         file("log4j2.properties", LOGGING)?;
         let cluster = "d2VsbHNwcmluZy10ZXN0cw";
         run(Command::new("java")
-            .args(self.java("kafka.tools.StorageTool")?)
+            .args(node.java("kafka.tools.StorageTool")?)
             .args(["format", "-t", cluster, "-c"])
-            .arg(self.data.join("server.properties")))
+            .arg(node.data.join("server.properties")))?;
+        Ok(node)
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -261,6 +281,12 @@ impl Node {
             .spawn()
             .map_err(|error| said("sh", error))?;
         self.guard = Some(guard);
+        Ok(())
+    }
+
+    /// Until it serves.
+    fn wait(&self) -> Result<(), String> {
+        let log = self.data.join("log");
         let deadline = Instant::now() + READY_MAX;
         loop {
             let text = fs::read_to_string(&log).unwrap_or_default();
@@ -269,7 +295,11 @@ impl Node {
             }
             if Instant::now() >= deadline || text.contains("Exiting Kafka") {
                 let tail: Vec<&str> = text.lines().rev().take(15).collect();
-                return Err(format!("it did not start: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n")));
+                return Err(format!(
+                    "node {} did not start: {}",
+                    self.id,
+                    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+                ));
             }
             thread::sleep(Duration::from_millis(50));
         }

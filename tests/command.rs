@@ -120,7 +120,7 @@ fn every_topic_has_its_place_and_settings() {
     {
         assert!(by_user.settings.contains(&(key.into(), value.into())), "{key}");
     }
-    let state = TopicState { id: String::new(), partitions: 5, settings: by_user.settings.clone() };
+    let state = TopicState { id: String::new(), partitions: 5, denied: Vec::new(), settings: by_user.settings.clone() };
     assert!(differences(by_user, Some(&state)).is_empty());
     let mut other = TopicState { partitions: 6, ..state };
     other.settings[1].1 = "604800000".into();

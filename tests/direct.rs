@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline::config::{Config, Route};
+use pipeline::ground::Ground;
 use pipeline::log::embedded::EmbeddedSettings;
 use pipeline::log::{Broker, TopicPartition};
-use pipeline::service::check_topics;
 use pipeline::snapshot::bucket::Bucket;
 use schemas::partition::partition_of;
 use serde_json::{Value, json};
@@ -154,6 +154,6 @@ fn partitions_that_differ_are_found_at_the_start() {
     let (broker, topics) = log(VIEWS, 3, settings());
     let mut config = Config::default();
     direct(&mut config);
-    let error = check_topics(&config, &topics, &broker).unwrap_err().to_string();
+    let error = Ground::check(&config, &topics, &broker).err().unwrap().to_string();
     assert!(error.contains("events has 3 partitions") && error.contains("2"), "{error}");
 }

@@ -1,4 +1,19 @@
-//! Brokers and processes that go away and come back, and a cluster that asks who one is.
+//! What goes wrong around a running service on a real Kafka, by kind; here: one broker that goes away, and TLS.
+
+/// The network between a process and its brokers, cut.
+mod network;
+/// A connection that a test can cut.
+mod proxy;
+/// Three brokers, of which some are killed.
+mod quorum;
+/// Missing rights.
+mod rights;
+/// Processes restarted one after the other, and how long each partition stands still.
+mod rolling;
+/// Topics that are missing, deleted, too small, or grow.
+mod topics;
+/// Transactions that run out of time.
+mod transactions;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -23,27 +38,6 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
     std::thread::sleep(Duration::from_secs(3));
     node.start_again();
     world.send_to("events", &lines[1500..]);
-    world.check(&expected);
-}
-
-#[test]
-fn a_rolling_restart_loses_nothing_and_repeats_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let world = World::new(&dir, unique("rolling"), VIEWS);
-    world.create_topics();
-    let (lines, expected) = lines_and_outcome(32, 4000);
-    let names = ["a", "b", "c"];
-    let mut services: Vec<_> = names.iter().map(|name| Some(world.serve(name))).collect();
-    let mut parts = lines.chunks(1000);
-    world.send_to("events", parts.next().unwrap());
-    for (service, name) in services.iter_mut().zip(names) {
-        std::thread::sleep(Duration::from_secs(2));
-        let before = service.take().unwrap();
-        // Events keep coming while it is away.
-        world.send_to("events", parts.next().unwrap());
-        before.stop();
-        *service = Some(world.serve(name));
-    }
     world.check(&expected);
 }
 

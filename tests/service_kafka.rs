@@ -1,7 +1,9 @@
 //! The whole service on a real Kafka: what comes out is what a run over files gives, also when a process is killed.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,23 +16,32 @@ use crate::path::{Lines, VIEWS, outputs};
 use crate::streams;
 
 const TOPICS: [&str; 6] = ["clicks_1m", "activity", "visits", "last_hour", "last_five", "ever"];
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A `wellspring serve` that is killed when the test ends.
-pub struct Service(Child);
+pub struct Service {
+    process: Child,
+    /// What it writes on standard error.
+    log: PathBuf,
+}
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let said = self.said();
+            let tail: Vec<&str> = said.lines().rev().take(40).collect();
+            eprintln!("--- {}\n{}", self.log.display(), tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
     }
 }
 
 impl Service {
     #[expect(unsafe_code, reason = "the standard library sends no signals but SIGKILL")]
-    fn signal(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         // SAFETY: it is a child of this process that nobody has waited for.
-        let sent = unsafe { libc::kill(self.0.id() as i32, signal) };
+        let sent = unsafe { libc::kill(self.process.id() as i32, signal) };
         assert_eq!(sent, 0);
     }
 
@@ -38,14 +49,48 @@ impl Service {
     pub fn stop(mut self) {
         let started = Instant::now();
         self.signal(libc::SIGTERM);
-        let status = self.0.wait().unwrap();
+        let status = self.process.wait().unwrap();
         assert_eq!(status.code(), Some(0));
         assert!(started.elapsed() < Duration::from_secs(8), "it took {:?}", started.elapsed());
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Until it says `what`.
+    pub fn wait_for(&mut self, what: &str) {
+        let started = Instant::now();
+        while !self.said().contains(what) {
+            assert_eq!(self.process.try_wait().unwrap(), None, "it ended before it said {what:?}");
+            assert!(started.elapsed() < LIMIT, "it does not say {what:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// It ends by itself with status 1; gives its last line.
+    pub fn fails(mut self) -> String {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < LIMIT, "it does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(status.code(), Some(1));
+        self.said().lines().last().unwrap_or_default().into()
     }
 }
 
 pub struct World {
     pub app: String,
+    dir: PathBuf,
     sql: String,
     snapshots: String,
     /// Further settings.
@@ -63,6 +108,7 @@ impl World {
         let snapshots = format!("file://{}/snapshots", dir.path().display());
         Self {
             app,
+            dir: dir.path().into(),
             sql: sql.to_str().unwrap().into(),
             snapshots,
             settings: Vec::new(),
@@ -85,11 +131,23 @@ impl World {
 
     /// Sends lines to an input.
     pub fn send_to(&self, input: &str, lines: &[Vec<u8>]) {
+        self.send_slowly(input, lines, Duration::ZERO);
+    }
+
+    /// Sends lines to an input, evenly over a time.
+    pub fn send_slowly(&self, input: &str, lines: &[Vec<u8>], over: Duration) {
+        self.send(input, lines, 0..3, over);
+    }
+
+    /// Sends lines to these partitions of an input in turn, evenly over a time.
+    pub fn send(&self, input: &str, lines: &[Vec<u8>], partitions: Range<i32>, over: Duration) {
         let mut feed = KafkaFeed::open(&self.cluster()).unwrap();
-        let topic = self.topic(input);
-        for (n, line) in lines.iter().enumerate() {
+        let (topic, begun) = (self.topic(input), Instant::now());
+        for ((n, line), partition) in lines.iter().enumerate().zip(partitions.cycle()) {
+            let due = begun + over * n as u32 / lines.len() as u32;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let key = format!("{n}");
-            feed.send(&topic, Some(n as i32 % 3), Some(key.as_bytes()), Some(line)).unwrap();
+            feed.send(&topic, Some(partition), Some(key.as_bytes()), Some(line)).unwrap();
         }
         feed.flush().unwrap();
     }
@@ -130,11 +188,19 @@ impl World {
     }
 
     pub fn serve(&self, instance: &str) -> Service {
-        Service(self.command(&["serve"], instance).stdout(Stdio::null()).spawn().unwrap())
+        self.serve_with(instance, &[])
+    }
+
+    /// With further arguments.
+    pub fn serve_with(&self, instance: &str, arguments: &[&str]) -> Service {
+        let log = self.dir.join(unique(instance)).with_extension("log");
+        let mut command = self.command(&["serve"], instance);
+        command.args(arguments).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        Service { process: command.spawn().unwrap(), log }
     }
 
     /// Until the log is trimmed somewhere: then there are three snapshots of a partition.
-    fn wait_for_snapshots(&self) {
+    pub fn wait_for_snapshots(&self) {
         let broker = self.cluster();
         let mut log = broker.open(&format!("{}.look", self.app), "look", &[self.by_user()]).unwrap();
         let by_user = |partition| TopicPartition { topic: self.by_user().into(), partition };
@@ -292,12 +358,10 @@ fn a_second_signal_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::new(&dir, unique("signal"), VIEWS);
     world.create_topics();
-    let mut service =
-        Service(world.command(&["serve"], "a").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(service.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.contains("running")));
+    let mut service = world.serve("a");
+    service.wait_for("running");
     service.signal(libc::SIGTERM);
-    assert!(lines.any(|line| line.contains("a second signal ends at once")));
+    service.wait_for("a second signal ends at once");
     service.signal(libc::SIGINT);
-    assert_eq!(service.0.wait().unwrap().code(), Some(130));
+    assert_eq!(service.process.wait().unwrap().code(), Some(130));
 }

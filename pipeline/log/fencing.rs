@@ -1,4 +1,5 @@
-//! Being fenced once may be a broker's doing; being fenced again and again means that two processes share one name.
+//! Being fenced once may be a broker's doing; being fenced again and again means that two processes share one name,
+//! or that every transaction runs out of time, which looks the same.
 
 use super::{Class, LogError};
 use std::collections::VecDeque;
@@ -26,7 +27,8 @@ impl Fencings {
             return Ok(());
         }
         let message = format!(
-            "fenced {MAX} times within {} s ({}): two processes run under one name; give each its own `instance`",
+            "fenced {MAX} times within {} s ({}): two processes run under one name (give each its own `instance`), or \
+             transactions outlast `kafka.properties.transaction.timeout.ms` (raise it)",
             WITHIN.as_secs(),
             error.message
         );

@@ -9,6 +9,7 @@
 pub mod embedded;
 mod fencing;
 pub mod kafka;
+mod passing;
 pub mod staged;
 pub mod transaction;
 
@@ -116,7 +117,8 @@ impl LogError {
 
 /// One member of one consumer group together with one transactional producer: what one worker thread needs of a log.
 ///
-/// No transaction is ever open while [`Log::poll`] runs.
+/// No transaction is ever open while [`Log::poll`] runs. Calls that name partitions leave out those that are this member's no
+/// more: several changes may be told together, so the one that takes a partition away may still be on its way.
 pub trait Log: Send {
     /// Gives records to `each`, at most `max_records`, waiting up to `timeout` for the first; returns what changed
     /// *before* those records (records of a revoked partition never follow its revocation).
@@ -174,13 +176,33 @@ pub struct TopicSpec {
     pub settings: Vec<(String, String)>,
 }
 
-/// What [`Broker::describe`] knows of a topic.
+/// What one may do with a topic, by Kafka's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Know of it; without this right it is not even told whether it exists.
+    Describe,
+    /// Read its records.
+    Read,
+    /// Send records.
+    Write,
+    /// Delete records.
+    Delete,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Describe, Self::Read, Self::Write, Self::Delete];
+}
+
+/// What [`Broker::survey`] and [`Broker::describe`] know of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
     /// What tells it from another one of the same name, made before or after it.
     pub id: String,
     /// How many partitions it has.
     pub partitions: i32,
+    /// What this user may not do with it, as far as the brokers tell.
+    pub denied: Vec<Operation>,
     /// The values of the settings asked for.
     pub settings: Vec<(String, String)>,
 }
@@ -191,8 +213,12 @@ pub trait Broker: Send + Sync {
     fn open(&self, group: &str, member: &str, topics: &[String]) -> Result<Box<dyn Log>, LogError>;
     /// A reader of `topics` from their beginning.
     fn reader(&self, topics: &[String]) -> Result<Box<dyn Reader>, LogError>;
+    /// The state of each topic, without settings; none where it does not exist.
+    fn survey(&self, topics: &[String]) -> Result<Vec<Option<TopicState>>, LogError>;
     /// How many partitions a topic has; none where it does not exist.
-    fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError>;
+    fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
+        Ok(self.survey(&[topic.into()])?.pop().flatten().map(|state| state.partitions))
+    }
     /// Makes topics that do not exist; returns the names of those it made.
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<String>, LogError>;
     /// The state of a topic with the values of `settings`; none where it does not exist.

@@ -4,6 +4,7 @@
 //! the same staged records and offsets are sent again, less those of partitions that are another's by then.
 
 use super::fencing::Fencings;
+use super::passing::Passing;
 use super::staged::Staged;
 use super::{Change, Class, Log, LogError, Offset, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +55,7 @@ struct Batch<'a> {
     deadline: Instant,
     pause: Duration,
     pause_max: Duration,
+    passing: Passing,
 }
 
 impl Transactor {
@@ -72,6 +74,7 @@ impl Transactor {
             deadline: Instant::now() + self.patience,
             pause: self.pauses.0,
             pause_max: self.pauses.1,
+            passing: Passing::default(),
         };
         if let Some(task) = staged.task_ids().find(|task| offsets.iter().all(|offset| offset.task != *task)) {
             let message = "has records but no offset to be committed with them".into();
@@ -129,6 +132,7 @@ impl Batch<'_> {
             };
             return Err(LogError { class: Class::Fatal, fenced, context, message });
         }
+        self.passing.tell(error);
         self.rest();
         Ok(())
     }

@@ -173,13 +173,8 @@ impl EmbeddedLog {
         Ok(())
     }
 
-    fn owned_mut(&mut self, partition: &TopicPartition) -> Result<&mut Owned, LogError> {
-        let found =
-            self.owned.iter_mut().find(|owned| owned.at.1 == partition.partition && owned.topic == partition.topic);
-        found.ok_or_else(|| {
-            let context = format!("partition {} of topic \"{}\"", partition.partition, partition.topic);
-            LogError::new(Class::Abortable, context, "is not this member's (any more)".into())
-        })
+    fn owned_mut(&mut self, partition: &TopicPartition) -> Option<&mut Owned> {
+        self.owned.iter_mut().find(|owned| owned.at.1 == partition.partition && owned.topic == partition.topic)
     }
 }
 
@@ -230,16 +225,22 @@ impl Log for EmbeddedLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        partitions.iter().try_for_each(|partition| self.owned_mut(partition).map(|owned| owned.paused = true))
+        for partition in partitions {
+            if let Some(owned) = self.owned_mut(partition) {
+                owned.paused = true;
+            }
+        }
+        Ok(())
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         for partition in partitions {
-            if self.owned_mut(partition)?.position.is_none() {
+            let Some(owned) = self.owned_mut(partition) else { continue };
+            if owned.position.is_none() {
                 let context = format!("partition {} of topic \"{}\"", partition.partition, partition.topic);
                 return Err(LogError::new(Class::Fatal, context, "has no position: seek before resume".into()));
             }
-            self.owned_mut(partition)?.paused = false;
+            owned.paused = false;
         }
         Ok(())
     }
@@ -247,7 +248,7 @@ impl Log for EmbeddedLog {
     fn seek(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError> {
         self.call(Call::Seek, |log| {
             for (partition, next) in positions {
-                let owned = log.owned_mut(partition)?;
+                let Some(owned) = log.owned_mut(partition) else { continue };
                 (owned.position, owned.told_end, owned.told_finished) = (Some(*next), None, false);
             }
             Ok(())

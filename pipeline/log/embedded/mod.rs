@@ -216,9 +216,8 @@ impl Broker for Embedded {
         Ok(Box::new(self.records(topics)?))
     }
 
-    fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
-        let state = self.shared.lock();
-        Ok(state.names.get(topic).map(|topic| state.topics[*topic].partitions.len() as i32))
+    fn survey(&self, topics: &[String]) -> Result<Vec<Option<TopicState>>, LogError> {
+        topics.iter().map(|topic| self.describe(topic, &[])).collect()
     }
 
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<String>, LogError> {
@@ -256,7 +255,8 @@ impl Broker for Embedded {
         let Some(&place) = state.names.get(topic) else { return Ok(None) };
         let topic = &state.topics[place];
         let settings = topic.settings.iter().filter(|(key, _)| settings.contains(key)).cloned().collect();
-        Ok(Some(TopicState { id: format!("embedded-{place}"), partitions: topic.partitions.len() as i32, settings }))
+        let (id, partitions) = (format!("embedded-{place}"), topic.partitions.len() as i32);
+        Ok(Some(TopicState { id, partitions, denied: Vec::new(), settings }))
     }
 
     fn trim(&self, at: &TopicPartition, before: i64) -> Result<(), LogError> {

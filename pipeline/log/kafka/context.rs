@@ -9,13 +9,28 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where brokers go away, every connection of every client breaks, again and again: so often it is told.
+const BROKEN_INTERVAL: Duration = Duration::from_secs(5);
+static BROKEN: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn is_due() -> bool {
+    let mut told = lock(&BROKEN);
+    let is_due = told.is_none_or(|told| told.elapsed() >= BROKEN_INTERVAL);
+    if is_due {
+        *told = Some(Instant::now());
+    }
+    is_due
+}
+
 fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
+        _ if facility == "FAIL" && !is_due() => tracing::debug!(target: "librdkafka", facility, "{line}"),
         // One property map serves consumers and producers; librdkafka remarks on what is not for the one at hand.
         _ if line.contains("will be ignored by this") => tracing::debug!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -27,11 +42,9 @@ fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// librdkafka mends connections by itself; the calls that suffer fail on their own.
+/// The calls that suffer fail on their own, and librdkafka's log tells the reason.
 fn error_line(error: &KafkaError, reason: &str) {
-    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-        tracing::warn!(target: "librdkafka", "{error}: {reason}");
-    }
+    tracing::debug!(target: "librdkafka", "{error}: {reason}");
 }
 
 /// What a rebalance did, in the order of its callbacks.
@@ -70,6 +83,9 @@ impl ClientContext for MemberContext {
 impl ConsumerContext for MemberContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(list) = rebalance {
+            if list.count() == 0 {
+                return;
+            }
             tracing::info!(partitions = ?partitions(list), lost = consumer.assignment_lost(), "partitions revoked");
             lock(&self.moved).push(Moved::Away(partitions(list)));
         }
@@ -77,6 +93,7 @@ impl ConsumerContext for MemberContext {
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
+            Rebalance::Assign(list) if list.count() == 0 => {}
             Rebalance::Assign(list) => {
                 // Their tasks are to be made first, and know better where to begin.
                 if let Err(error) = consumer.pause(list) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::context::QuietContext;
 use super::{errors, settings};
@@ -15,11 +15,8 @@ use crate::log::LogError;
 const LOOK_MAX: Duration = Duration::from_secs(4);
 
 /// Whether an error says no more than that nobody answered.
-pub(super) fn is_mute(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
-    code.is_some_and(|code| {
-        matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut)
-    })
+pub(super) fn is_mute(code: Code) -> bool {
+    matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut)
 }
 
 /// What a connection that is listened to says, or else `error`, which was mute.

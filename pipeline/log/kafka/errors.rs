@@ -21,6 +21,9 @@ fn advice(code: Code) -> Option<&'static str> {
         Code::GroupAuthorizationFailed => "not allowed: grant this user Read on the group",
         Code::TransactionalIdAuthorizationFailed => "not allowed: grant this user Write on the transactional id",
         Code::ClusterAuthorizationFailed => "not allowed: grant this user IdempotentWrite on the cluster",
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend | Code::MessageTimedOut => {
+            "the record was not taken in time: too few brokers of its partition are up (`min.insync.replicas`)"
+        }
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
             "the broker refused the login: check `kafka.properties.security.protocol` and `kafka.properties.sasl.*`"
         }

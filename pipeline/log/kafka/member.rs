@@ -6,6 +6,7 @@ use super::ends::cached_ends;
 use super::producer::TransactionalProducer;
 use super::{errors, left_until, list_of, seek_now};
 use crate::log::fencing::Fencings;
+use crate::log::passing::Passing;
 use crate::log::{Change, Class, Incoming, Log, LogError, Offset, Outgoing, TopicPartition};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,6 +38,7 @@ pub(super) struct KafkaLog {
     config: ClientConfig,
     topics: Vec<String>,
     fencings: Fencings,
+    passing: Passing,
     places: Vec<Place>,
     /// The place of the last record.
     last: usize,
@@ -60,8 +62,9 @@ impl KafkaLog {
         topics: &[String],
     ) -> Result<Self, LogError> {
         let (consumer, topics) = (join(&config, group, topics)?, topics.to_vec());
-        let (places, later, fencings) = (Vec::new(), Vec::new(), Fencings::default());
-        Ok(Self { consumer, producer, group: group.into(), config, topics, fencings, places, last: 0, later })
+        let (fencings, passing) = (Fencings::default(), Passing::default());
+        let (group, places, later) = (group.into(), Vec::new(), Vec::new());
+        Ok(Self { consumer, producer, group, config, topics, fencings, passing, places, last: 0, later })
     }
 
     /// Takes over what a rebalance did inside of librdkafka's poll.
@@ -112,11 +115,15 @@ impl KafkaLog {
                     *last = found;
                 }
                 let place = &mut places[*last];
-                let Some(next) = place.next.filter(|next| offset >= *next) else { return Ok(Event::Nothing) };
+                let Some(next) = place.next else { return Ok(Event::Nothing) };
                 let Some(each) = give.as_mut().filter(|_| place.resumed) else {
                     place.rewind = true;
                     return Ok(Event::Nothing);
                 };
+                // librdkafka went back to the beginning of a log that does not reach as far as what was read of it.
+                if offset < next {
+                    return Err(shortened(&place.at, next));
+                }
                 // Markers and compaction leave gaps; but where the log begins behind what was wanted, records are lost.
                 if offset > next && cached_ends(consumer.client(), &place.at).is_some_and(|(low, _)| low > next) {
                     return Err(trimmed(&place.at, next));
@@ -145,12 +152,15 @@ impl KafkaLog {
             let made = errors::fatal(context, &error);
             return if code == Code::FencedInstanceId { self.rejoin(made) } else { Err(made) };
         }
-        let made = errors::of_class(Class::Retriable, context, &error);
+        let mut made = errors::of_class(Class::Retriable, context, &error);
+        // A broker that has just come back may not know of a topic yet; one that is gone is found out by who watches them.
+        if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) {
+            made.class = Class::Retriable;
+        }
         if made.class == Class::Fatal {
             return Err(made);
         }
-        // Connections come and go; what they carried is fetched again.
-        tracing::warn!("{made}");
+        self.passing.tell(&made);
         Ok(Event::Nothing)
     }
 
@@ -207,11 +217,12 @@ impl KafkaLog {
         Ok(changes)
     }
 
-    fn place_mut(&mut self, at: &TopicPartition) -> Result<&mut Place, LogError> {
-        self.places.iter_mut().find(|place| place.at == *at).ok_or_else(|| {
-            let context = format!("partition {} of topic \"{}\"", at.partition, at.topic);
-            LogError::new(Class::Abortable, context, "is not this member's (any more)".into())
-        })
+    /// None where it is not this member's (any more), or will not be, since librdkafka's consumer is dead.
+    fn place_mut(&mut self, at: &TopicPartition) -> Option<&mut Place> {
+        if self.consumer.client().fatal_error().is_some() {
+            return None;
+        }
+        self.places.iter_mut().find(|place| place.at == *at)
     }
 }
 
@@ -232,6 +243,16 @@ fn trimmed(at: &TopicPartition, next: i64) -> LogError {
         Class::Fatal,
         format!("offset {next} of partition {} of topic \"{}\"", at.partition, at.topic),
         "was deleted by the topic's retention before it was read: raise `retention.ms`, and decide where to go on"
+            .into(),
+    )
+}
+
+fn shortened(at: &TopicPartition, next: i64) -> LogError {
+    LogError::new(
+        Class::Fatal,
+        format!("offset {next} of partition {} of topic \"{}\"", at.partition, at.topic),
+        "lies behind the end of the log, which has lost records or was made anew: restore the topic, or decide where to \
+         go on (kafka-consumer-groups.sh --reset-offsets)"
             .into(),
     )
 }
@@ -277,43 +298,47 @@ impl Log for KafkaLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        if partitions.is_empty() {
+        let mut paused = Vec::new();
+        for at in partitions {
+            let Some(place) = self.place_mut(at) else { continue };
+            place.resumed = false;
+            paused.push(at);
+        }
+        if paused.is_empty() {
             return Ok(());
         }
-        for at in partitions {
-            self.place_mut(at)?.resumed = false;
-        }
-        let list = list_of(partitions.iter().map(|at| (at, None)))?;
+        let list = list_of(paused.into_iter().map(|at| (at, None)))?;
         self.consumer.pause(&list).map_err(|error| errors::fatal("pausing partitions".into(), &error))
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
-        let mut back = Vec::new();
+        let mut resumed = Vec::new();
         for at in partitions {
-            let place = self.place_mut(at)?;
+            let Some(place) = self.place_mut(at) else { continue };
             let Some(next) = place.next else {
                 let context = format!("partition {} of topic \"{}\"", at.partition, at.topic);
                 return Err(LogError::new(Class::Fatal, context, "has no position: seek before resume".into()));
             };
-            place.resumed = true;
-            if std::mem::take(&mut place.rewind) {
-                back.push((at.clone(), next));
-            }
+            (place.resumed, place.rewind) = (true, false);
+            resumed.push((at.clone(), next));
         }
-        if partitions.is_empty() {
+        if resumed.is_empty() {
             return Ok(());
         }
-        seek_now(&self.consumer, back)?;
-        let list = list_of(partitions.iter().map(|at| (at, None)))?;
-        self.consumer.resume(&list).map_err(|error| errors::fatal("resuming partitions".into(), &error))
+        let list = list_of(resumed.iter().map(|(at, _)| (at, None)))?;
+        self.consumer.resume(&list).map_err(|error| errors::fatal("resuming partitions".into(), &error))?;
+        // It also wakes the thread that fetches, which would else notice up to a second later that there is something to do.
+        seek_now(&self.consumer, resumed)
     }
 
     fn seek(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        let mut sought = Vec::new();
         for (at, next) in positions {
-            let place = self.place_mut(at)?;
+            let Some(place) = self.place_mut(at) else { continue };
             (place.next, place.rewind, place.told_end) = (Some(*next), false, false);
+            sought.push((at.clone(), *next));
         }
-        seek_now(&self.consumer, positions.to_vec())
+        seek_now(&self.consumer, sought)
     }
 
     fn assignment(&mut self) -> Result<Vec<TopicPartition>, LogError> {
@@ -370,7 +395,7 @@ impl Log for KafkaLog {
         let Some(metadata) = self.consumer.group_metadata() else {
             return refused("this member has not joined yet".into());
         };
-        self.producer.send_offsets(offsets, &metadata)
+        self.producer.send_offsets(offsets, metadata)
     }
 
     fn commit(&mut self) -> Result<(), LogError> {

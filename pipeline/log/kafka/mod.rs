@@ -5,7 +5,7 @@
 //! - `member`: the [`Log`] of one worker. `producer`: its transactional producer. `reader`: a [`Reader`].
 //! - `feed`: a producer without transactions. `context`: what librdkafka tells from inside. `errors`: what to do then.
 //! - `diagnosis`: why no broker answers.
-//! - `identity`: what tells a topic from another one of the same name.
+//! - `survey`: topics as the brokers see them.
 //! - `closing`: a consumer that is dropped in bounded time. `ends`: where partitions begin and end, as far as the client knows.
 
 mod closing;
@@ -14,11 +14,11 @@ mod diagnosis;
 mod ends;
 mod errors;
 mod feed;
-mod identity;
 mod member;
 mod producer;
 mod reader;
 mod settings;
+mod survey;
 
 pub use feed::KafkaFeed;
 
@@ -27,11 +27,11 @@ use context::QuietContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::metadata::Metadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -43,17 +43,25 @@ const CALL_MAX: Duration = Duration::from_secs(20);
 pub struct KafkaBroker {
     brokers: String,
     properties: BTreeMap<String, String>,
+    /// Made at the first question, and kept: connections cost more than what is asked.
+    admin: Mutex<Option<Arc<AdminClient<QuietContext>>>>,
 }
 
 impl KafkaBroker {
     /// The cluster at `brokers` (`host:port,…`), with the user's librdkafka properties, which [`check`] must have let pass.
     pub fn new(brokers: &str, properties: &BTreeMap<String, String>) -> Self {
-        Self { brokers: brokers.into(), properties: properties.clone() }
+        Self { brokers: brokers.into(), properties: properties.clone(), admin: Mutex::default() }
     }
 
-    fn admin(&self) -> Result<AdminClient<QuietContext>, LogError> {
+    fn admin(&self) -> Result<Arc<AdminClient<QuietContext>>, LogError> {
+        let mut kept = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admin) = &*kept {
+            return Ok(Arc::clone(admin));
+        }
         let made = settings::admin(&self.brokers, &self.properties).create_with_context(QuietContext::default());
-        made.map_err(|error| errors::fatal(self.name(), &error))
+        let admin = Arc::new(made.map_err(|error| errors::fatal(self.name(), &error))?);
+        *kept = Some(Arc::clone(&admin));
+        Ok(admin)
     }
 
     fn name(&self) -> String {
@@ -63,8 +71,8 @@ impl KafkaBroker {
 
 impl Broker for KafkaBroker {
     fn open(&self, group: &str, member: &str, topics: &[String]) -> Result<Box<dyn Log>, LogError> {
-        for topic in topics {
-            self.partitions(topic)?.ok_or_else(|| unknown_topic(topic))?;
+        for (topic, found) in topics.iter().zip(self.survey(topics)?) {
+            found.ok_or_else(|| unknown_topic(topic))?;
         }
         // Fences who had the name before, so that what is read of the group's offsets afterwards is final.
         let config = settings::transactional(&self.brokers, &self.properties, member);
@@ -78,16 +86,15 @@ impl Broker for KafkaBroker {
         Ok(Box::new(reader::KafkaReader::open(&config, topics)?))
     }
 
-    fn partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
-        let admin = self.admin()?;
-        // Every command asks this first.
-        match admin.inner().fetch_metadata(Some(topic), START_MAX) {
-            Err(error) if diagnosis::is_mute(&error) => {
-                let error = errors::fatal(format!("topic \"{topic}\""), &error);
-                Err(diagnosis::explained(error, &self.brokers, &self.properties))
+    fn survey(&self, topics: &[String]) -> Result<Vec<Option<TopicState>>, LogError> {
+        let found = survey::survey(self.admin()?.inner(), topics);
+        found.map_err(|survey::Unanswered { topics, code }| {
+            let error = errors::of_code(Class::Fatal, topics, code);
+            if diagnosis::is_mute(code) {
+                return diagnosis::explained(error, &self.brokers, &self.properties);
             }
-            fetched => partitions_in(fetched, topic),
-        }
+            error
+        })
     }
 
     fn create(&self, topics: &[TopicSpec]) -> Result<Vec<String>, LogError> {
@@ -125,15 +132,14 @@ impl Broker for KafkaBroker {
 
     fn describe(&self, topic: &str, settings: &[String]) -> Result<Option<TopicState>, LogError> {
         let admin = self.admin()?;
-        let Some(partitions) = partitions_of(admin.inner(), topic)? else { return Ok(None) };
+        let Some(state) = self.survey(&[topic.into()])?.pop().flatten() else { return Ok(None) };
         let context = || format!("settings of topic \"{topic}\"");
         let found = wait(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options()))?;
         let mut found = found.map_err(|error| errors::fatal(context(), &error))?;
         let Some(found) = found.pop() else { return Ok(None) };
         let found = found.map_err(|code| errors::of_code(Class::Fatal, context(), code))?;
         let value = |name: &String| Some((name.clone(), found.get(name)?.value.clone()?));
-        let id = identity::topic_id(admin.inner(), topic)?;
-        Ok(Some(TopicState { id, partitions, settings: settings.iter().filter_map(value).collect() }))
+        Ok(Some(TopicState { settings: settings.iter().filter_map(value).collect(), ..state }))
     }
 
     fn trim(&self, at: &TopicPartition, before: i64) -> Result<(), LogError> {
@@ -164,12 +170,8 @@ fn unknown_topic(topic: &str) -> LogError {
 
 /// How many partitions a topic has; none where there is no such topic.
 fn partitions_of<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Option<i32>, LogError> {
-    partitions_in(client.fetch_metadata(Some(topic), START_MAX), topic)
-}
-
-fn partitions_in(fetched: KafkaResult<Metadata>, topic: &str) -> Result<Option<i32>, LogError> {
     let context = || format!("topic \"{topic}\"");
-    let found = fetched.map_err(|error| errors::fatal(context(), &error))?;
+    let found = client.fetch_metadata(Some(topic), START_MAX).map_err(|error| errors::fatal(context(), &error))?;
     let Some(found) = found.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(Code::from) {
         None => Ok(Some(found.partitions().len() as i32).filter(|count| *count > 0)),
@@ -205,7 +207,8 @@ fn seek_now<C: ConsumerContext>(
     mut left: Vec<(TopicPartition, i64)>,
 ) -> Result<(), LogError> {
     let deadline = Instant::now() + CALL_MAX;
-    while !left.is_empty() {
+    // A consumer that is dead goes nowhere, which its next poll tells.
+    while !left.is_empty() && consumer.client().fatal_error().is_none() {
         let context = || format!("seek in partition {} of topic \"{}\"", left[0].0.partition, left[0].0.topic);
         let list = list_of(left.iter().map(|(at, next)| (at, Some(*next))))?;
         let problem = match consumer.seek_partitions(list, CALL_MAX) {

@@ -9,11 +9,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long one call may take before it fails.
 const CALL_MAX: Duration = Duration::from_secs(20);
+/// How long an answer may be overdue that has a limit of [`CALL_MAX`].
+const ANSWER_MAX: Duration = Duration::from_secs(25);
 const INIT_MAX: Duration = Duration::from_secs(60);
 const ABORT_SLICE: Duration = Duration::from_millis(500);
 /// Delivery reports are served once per so many sends.
@@ -25,7 +29,8 @@ pub(super) type Inner = BaseProducer<SendContext>;
 
 /// A producer with a transactional id.
 pub(super) struct TransactionalProducer {
-    inner: Inner,
+    /// Shared with a call that may never return, see `send_offsets`.
+    inner: Arc<Inner>,
     config: ClientConfig,
     id: String,
     sent: u32,
@@ -51,12 +56,12 @@ fn init(config: &ClientConfig, id: &str) -> Result<Inner, LogError> {
 
 impl TransactionalProducer {
     pub(super) fn open(config: ClientConfig, id: &str) -> Result<Self, LogError> {
-        Ok(Self { inner: init(&config, id)?, config, id: id.into(), sent: 0, open: false })
+        Ok(Self { inner: Arc::new(init(&config, id)?), config, id: id.into(), sent: 0, open: false })
     }
 
     pub(super) fn reopen(&mut self) -> Result<(), LogError> {
         self.open = false;
-        self.inner = init(&self.config, &self.id)?;
+        self.inner = Arc::new(init(&self.config, &self.id)?);
         Ok(())
     }
 
@@ -105,7 +110,9 @@ impl TransactionalProducer {
         )
     }
 
-    pub(super) fn send_offsets(&mut self, offsets: &[Offset], group: &ConsumerGroupMetadata) -> Result<(), LogError> {
+    /// librdkafka waits for this answer without a limit of its own, and may lose it where coordinators go away: so it is
+    /// asked on another thread, and left to itself when it does not come. The outcome is not known then.
+    pub(super) fn send_offsets(&mut self, offsets: &[Offset], group: ConsumerGroupMetadata) -> Result<(), LogError> {
         let list = (|| {
             let mut list = TopicPartitionList::with_capacity(offsets.len());
             for offset in offsets {
@@ -116,8 +123,24 @@ impl TransactionalProducer {
             Ok(list)
         })();
         let list = list.map_err(|error: KafkaError| errors::fatal("offsets to be committed".into(), &error))?;
-        let sent = self.inner.send_offsets_to_transaction(&list, group, CALL_MAX);
-        sent.map_err(|error| self.failed("offsets", &error))
+        let (inner, (done, answer)) = (Arc::clone(&self.inner), channel());
+        let ask = move || {
+            let sent = inner.send_offsets_to_transaction(&list, &group, CALL_MAX);
+            // The producer goes first: nobody else may be left to end it.
+            drop(inner);
+            let _ = done.send(sent);
+        };
+        let context = || format!("offsets of producer \"{}\"", self.id);
+        let thread = std::thread::Builder::new().name("offsets".into()).spawn(ask);
+        thread.map_err(|error| LogError::new(Class::Abortable, context(), error.to_string()))?;
+        match answer.recv_timeout(ANSWER_MAX) {
+            Ok(sent) => sent.map_err(|error| self.failed("offsets", &error)),
+            Err(_) => {
+                self.open = false;
+                let message = format!("no answer in {} s; the producer is left to itself", ANSWER_MAX.as_secs());
+                Err(LogError::new(Class::Reopen, context(), message))
+            }
+        }
     }
 
     /// Serves delivery reports until nothing is on its way: `commit_transaction`'s own flush takes 100 ms otherwise.

@@ -2,10 +2,11 @@
 
 use super::context::QuietContext;
 use super::{errors, left_until, partitions_of, seek_now, unknown_topic};
+use crate::log::passing::Passing;
 use crate::log::{Class, Incoming, LogError, Reader, TopicPartition};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -27,6 +28,7 @@ struct Topic {
     consumer: BaseConsumer<QuietContext>,
     name: Arc<str>,
     places: Vec<Place>,
+    passing: Passing,
 }
 
 /// A reader of committed records.
@@ -41,7 +43,7 @@ impl Topic {
         let consumer: BaseConsumer<QuietContext> = made.map_err(|error| errors::fatal(context(), &error))?;
         let count = partitions_of(consumer.client(), name)?.ok_or_else(|| unknown_topic(name))?;
         let places = (0..count).map(|_| Place { next: 0, target: 0 }).collect();
-        let mut topic = Self { consumer, name: name.into(), places };
+        let mut topic = Self { consumer, name: name.into(), places, passing: Passing::default() };
         topic.find_end()?;
         let list = super::list_of(topic.positions(|_| true).iter().map(|(at, next)| (at, Some(*next))))?;
         topic.consumer.assign(&list).map_err(|error| errors::fatal(context(), &error))?;
@@ -106,12 +108,19 @@ impl Topic {
             place.next = place.next.max(place.target);
             return Ok(true);
         }
-        let made = errors::of_class(Class::Retriable, format!("reading topic \"{}\"", self.name), &error);
+        // It belongs to no group: librdkafka asks for one all the same.
+        if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
+            return Ok(true);
+        }
+        let mut made = errors::of_class(Class::Retriable, format!("reading topic \"{}\"", self.name), &error);
+        // As for a member: a broker that has just come back may not know of it yet.
+        if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) {
+            made.class = Class::Retriable;
+        }
         if made.class == Class::Fatal || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
             return Err(LogError { class: Class::Fatal, ..made });
         }
-        // Connections come and go; what they carried is fetched again.
-        tracing::warn!("{made}");
+        self.passing.tell(&made);
         Ok(true)
     }
 }
