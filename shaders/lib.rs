@@ -48,6 +48,7 @@ mod error;
 mod gpu;
 mod kernel;
 mod pass;
+pub(crate) mod ops;
 pub mod sdim;
 #[cfg(test)]
 mod tidy;

@@ -1,0 +1,237 @@
+//! A coarse row added to each of its fine rows, and fine rows summed to their coarse one.
+
+use std::ops::Range;
+
+use super::block::Block;
+use super::linear::add;
+use super::real::Real;
+use super::tape::{Axis, Ids, Tape, Value};
+
+/// Which coarse row a fine row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The one row of a table.
+    Table,
+    /// Its sequence's row.
+    Sequence,
+    /// So many neighbors share a row.
+    Group(usize),
+}
+
+/// See [`Tape::expand`].
+#[derive(Debug)]
+pub(crate) struct Expand {
+    pub x: Value,
+    pub coarse: Value,
+    pub owner: Owner,
+    pub y: Value,
+}
+
+impl Tape {
+    /// y = x + the row of `coarse` that owns the row.
+    pub fn expand(&mut self, x: Value, coarse: Value, owner: Owner) -> Value {
+        let columns = self.columns_of(x);
+        assert_eq!(self.columns_of(coarse), columns, "columns of both");
+        if owner == Owner::Table {
+            assert_eq!(self.rows_in(coarse), 1, "rows of the table");
+        }
+        let y = self.result(self.axis_of(x), columns, &[x, coarse]);
+        self.operations.push(super::Operation::Expand(Expand { x, coarse, owner, y }));
+        y
+    }
+
+    /// y[i] = sum over the i-th `group` neighbors of weights (rows, 1) times x; `axis` has as many rows as groups.
+    pub fn weighted_sum(&mut self, x: Value, weights: Value, group: usize, axis: Axis) -> Value {
+        assert_eq!(self.columns_of(weights), 1, "columns of weights");
+        let y = self.result(axis, self.columns_of(x), &[x, weights]);
+        self.operations.push(super::Operation::WeightedSum(WeightedSum { x, weights, group, y }));
+        y
+    }
+
+    /// Per sequence the sum or the mean of its first rows of x, as many as `counts` (per sequence) says; zero for none.
+    /// `axis` has one row per sequence.
+    pub fn segment(&mut self, x: Value, counts: Ids, mean: bool, axis: Axis) -> Value {
+        let y = self.result(axis, self.columns_of(x), &[x]);
+        self.operations.push(super::Operation::Segment(Segment { x, counts, mean, y }));
+        y
+    }
+
+    /// The columns of `parts`, side by side.
+    pub fn concat(&mut self, parts: &[Value]) -> Value {
+        let axis = self.axis_of(parts[0]);
+        assert!(parts.iter().all(|&part| self.axis_of(part) == axis), "parts of the same rows");
+        let columns = parts.iter().map(|&part| self.columns_of(part)).sum();
+        let y = self.result(axis, columns, parts);
+        self.operations.push(super::Operation::Concat(Concat { parts: parts.to_vec(), y }));
+        y
+    }
+}
+
+impl Expand {
+    /// The fine rows of coarse row `n` of the block.
+    fn owned<T: Real>(&self, block: &Block<'_, T>, n: usize) -> Range<usize> {
+        match self.owner {
+            Owner::Table => 0..block.rows(block.axis(self.x)),
+            Owner::Sequence => block.segment(block.axis(self.x), n),
+            Owner::Group(size) => n * size..(n + 1) * size,
+        }
+    }
+
+    pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut y = block.take(self.y);
+        let columns = block.columns(self.y);
+        y.copy_from_slice(block.data(self.x));
+        for (n, coarse) in block.data(self.coarse).chunks_exact(columns).enumerate() {
+            let rows = self.owned(block, n);
+            let rows = &mut y[rows.start * columns..rows.end * columns];
+            rows.chunks_exact_mut(columns).for_each(|row| add(coarse, row));
+        }
+        block.put(self.y, y);
+    }
+
+    pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let columns = block.columns(self.y);
+        let mut d_x = block.take_gradient(self.x);
+        let mut d_coarse = block.take_gradient(self.coarse);
+        let d_y = block.gradient(self.y);
+        if let Some(d_x) = &mut d_x {
+            add(d_y, d_x);
+        }
+        if let Some(d_coarse) = &mut d_coarse {
+            for (n, coarse) in d_coarse.chunks_exact_mut(columns).enumerate() {
+                let rows = self.owned(block, n);
+                let rows = &d_y[rows.start * columns..rows.end * columns];
+                rows.chunks_exact(columns).for_each(|row| add(row, coarse));
+            }
+        }
+        block.put_gradient(d_x);
+        block.put_gradient(d_coarse);
+    }
+}
+
+/// See [`Tape::weighted_sum`].
+#[derive(Debug)]
+pub(crate) struct WeightedSum {
+    pub x: Value,
+    pub weights: Value,
+    pub group: usize,
+    pub y: Value,
+}
+
+impl WeightedSum {
+    pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut y = block.take(self.y);
+        let columns = block.columns(self.y);
+        let (x, weights) = (block.data(self.x), block.data(self.weights));
+        let groups = x.chunks_exact(self.group * columns).zip(weights.chunks_exact(self.group));
+        for (y, (rows, weights)) in y.chunks_exact_mut(columns).zip(groups) {
+            y.fill(T::ZERO);
+            for (row, &weight) in rows.chunks_exact(columns).zip(weights) {
+                y.iter_mut().zip(row).for_each(|(y, &x)| *y += weight * x);
+            }
+        }
+        block.put(self.y, y);
+    }
+
+    pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let columns = block.columns(self.y);
+        let mut d_x = block.take_gradient(self.x);
+        let mut d_weights = block.take_gradient(self.weights);
+        let (d_y, x, weights) = (block.gradient(self.y), block.data(self.x), block.data(self.weights));
+        for i in 0..weights.len() {
+            let d_y = &d_y[i / self.group * columns..][..columns];
+            if let Some(d_x) = &mut d_x {
+                let row = &mut d_x[i * columns..][..columns];
+                row.iter_mut().zip(d_y).for_each(|(d_x, &d_y)| *d_x += weights[i] * d_y);
+            }
+            if let Some(d_weights) = &mut d_weights {
+                d_weights[i] += x[i * columns..][..columns].iter().zip(d_y).map(|(&x, &d_y)| x * d_y).sum();
+            }
+        }
+        block.put_gradient(d_x);
+        block.put_gradient(d_weights);
+    }
+}
+
+/// See [`Tape::segment`].
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub x: Value,
+    pub counts: Ids,
+    pub mean: bool,
+    pub y: Value,
+}
+
+impl Segment {
+    /// The rows that are summed for sequence `n` of the block, and what multiplies their sum.
+    fn rows<T: Real>(&self, block: &Block<'_, T>, n: usize) -> (Range<usize>, T) {
+        let rows = block.segment(block.axis(self.x), n);
+        let count = (block.ids(self.counts)[n] as usize).min(rows.len());
+        let scale = if self.mean && count > 0 { T::ONE / T::of(count as f64) } else { T::ONE };
+        (rows.start..rows.start + count, scale)
+    }
+
+    pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut y = block.take(self.y);
+        let columns = block.columns(self.y);
+        for (n, y) in y.chunks_exact_mut(columns).enumerate() {
+            let (rows, scale) = self.rows(block, n);
+            y.fill(T::ZERO);
+            let rows = &block.data(self.x)[rows.start * columns..rows.end * columns];
+            rows.chunks_exact(columns).for_each(|row| add(row, y));
+            y.iter_mut().for_each(|y| *y *= scale);
+        }
+        block.put(self.y, y);
+    }
+
+    pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let columns = block.columns(self.y);
+        let mut d_x = block.take_gradient(self.x);
+        if let Some(d_x) = &mut d_x {
+            for (n, d_y) in block.gradient(self.y).chunks_exact(columns).enumerate() {
+                let (rows, scale) = self.rows(block, n);
+                for row in d_x[rows.start * columns..rows.end * columns].chunks_exact_mut(columns) {
+                    row.iter_mut().zip(d_y).for_each(|(d_x, &d_y)| *d_x += scale * d_y);
+                }
+            }
+        }
+        block.put_gradient(d_x);
+    }
+}
+
+/// See [`Tape::concat`].
+#[derive(Debug)]
+pub(crate) struct Concat {
+    pub parts: Vec<Value>,
+    pub y: Value,
+}
+
+impl Concat {
+    pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut y = block.take(self.y);
+        let (all, mut start) = (block.columns(self.y), 0);
+        for &part in &self.parts {
+            let columns = block.columns(part);
+            for (row, part) in y.chunks_exact_mut(all).zip(block.data(part).chunks_exact(columns)) {
+                row[start..start + columns].copy_from_slice(part);
+            }
+            start += columns;
+        }
+        block.put(self.y, y);
+    }
+
+    pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let (all, mut start) = (block.columns(self.y), 0);
+        for &part in &self.parts {
+            let columns = block.columns(part);
+            let mut d_part = block.take_gradient(part);
+            if let Some(d_part) = &mut d_part {
+                for (row, part) in block.gradient(self.y).chunks_exact(all).zip(d_part.chunks_exact_mut(columns)) {
+                    add(&row[start..start + columns], part);
+                }
+            }
+            block.put_gradient(d_part);
+            start += columns;
+        }
+    }
+}

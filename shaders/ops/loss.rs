@@ -1,0 +1,41 @@
+//! What a tape's gradient is the gradient of.
+
+use super::block::Block;
+use super::real::Real;
+use super::tape::{Tape, Value};
+
+/// See [`Tape::loss`].
+#[derive(Debug)]
+pub(crate) struct Loss {
+    pub x: Value,
+    pub weights: Value,
+    pub slot: usize,
+}
+
+impl Tape {
+    /// Adds the sum of weights (rows, 1) times x (rows, 1) to the loss; gives the place of this sum among the losses.
+    pub fn loss(&mut self, x: Value, weights: Value) -> usize {
+        assert!(self.columns_of(x) == 1 && self.columns_of(weights) == 1, "a loss has one column");
+        self.operations.push(super::Operation::Loss(Loss { x, weights, slot: self.losses }));
+        self.losses += 1;
+        self.losses - 1
+    }
+}
+
+impl Loss {
+    pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let products = block.data(self.x).iter().zip(block.data(self.weights));
+        // A weight of zero leaves its row out, whatever stands there.
+        let products = products.filter(|(_, weight)| **weight != T::ZERO).map(|(x, weight)| x.f64() * weight.f64());
+        let sum: f64 = products.sum();
+        block.work.losses[self.slot] += sum;
+    }
+
+    pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut d_x = block.take_gradient(self.x);
+        if let Some(d_x) = &mut d_x {
+            super::linear::add(block.data(self.weights), d_x);
+        }
+        block.put_gradient(d_x);
+    }
+}

@@ -1,0 +1,129 @@
+//! Operations that models are made of, each forward and backward, on both backends.
+#![allow(dead_code, unused, missing_docs)] // TODO-REMOVE
+
+mod attention;
+mod block;
+mod cpu;
+mod expand;
+mod gather;
+mod intensity;
+mod linear;
+mod loss;
+mod mixture;
+mod norm;
+mod normal;
+mod optimizer;
+mod product;
+pub(crate) mod real;
+mod retrieval;
+mod softmax;
+mod tape;
+pub mod tensors;
+#[cfg(test)]
+mod tests;
+mod unary;
+pub(crate) mod vectorized;
+
+pub use attention::{Form, KeyValue};
+pub use cpu::{Cpu, Run};
+pub use expand::Owner;
+pub use intensity::ALL_TYPES;
+pub use mixture::{BUMPS, Gap};
+pub use optimizer::{Adam, Rates};
+pub use real::Real;
+pub use tape::{Axis, Feed, Ids, Tape, Value};
+pub use tensors::Tensors;
+pub use unary::Function;
+
+/// One recorded operation.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Linear(linear::Linear),
+    Unary(unary::Unary),
+    Gather(gather::Gather),
+    Expand(expand::Expand),
+    WeightedSum(expand::WeightedSum),
+    Segment(expand::Segment),
+    Concat(expand::Concat),
+    Attention(attention::Attention),
+    Norm(norm::Norm),
+    Softmax(softmax::Softmax),
+    CrossEntropy(softmax::CrossEntropy),
+    Mixture(mixture::Mixture),
+    AffineMixture(mixture::AffineMixture),
+    MixtureNodes(mixture::MixtureNodes),
+    Bumps(mixture::Bumps),
+    Intensity(intensity::Intensity),
+    IntensityTerm(intensity::IntensityTerm),
+    Cosine(retrieval::Cosine),
+    Top(retrieval::Top),
+    Distance(retrieval::Distance),
+    Loss(loss::Loss),
+}
+
+/// Calls the same method of whatever operation it is.
+macro_rules! each {
+    ($operation:expr, $inner:ident => $call:expr) => {
+        match $operation {
+            Operation::Linear($inner) => $call,
+            Operation::Unary($inner) => $call,
+            Operation::Gather($inner) => $call,
+            Operation::Expand($inner) => $call,
+            Operation::WeightedSum($inner) => $call,
+            Operation::Segment($inner) => $call,
+            Operation::Concat($inner) => $call,
+            Operation::Attention($inner) => $call,
+            Operation::Norm($inner) => $call,
+            Operation::Softmax($inner) => $call,
+            Operation::CrossEntropy($inner) => $call,
+            Operation::Mixture($inner) => $call,
+            Operation::AffineMixture($inner) => $call,
+            Operation::MixtureNodes($inner) => $call,
+            Operation::Bumps($inner) => $call,
+            Operation::Intensity($inner) => $call,
+            Operation::IntensityTerm($inner) => $call,
+            Operation::Cosine($inner) => $call,
+            Operation::Top($inner) => $call,
+            Operation::Distance($inner) => $call,
+            Operation::Loss($inner) => $call,
+        }
+    };
+}
+
+impl Operation {
+    fn forward<T: Real>(&self, place: usize, block: &mut block::Block<'_, T>) {
+        each!(self, operation => operation.forward(place, block));
+    }
+
+    fn backward<T: Real>(&self, place: usize, block: &mut block::Block<'_, T>) {
+        each!(self, operation => operation.backward(place, block));
+    }
+
+    /// Whether its result is a table.
+    fn is_of_tables(&self, tape: &Tape) -> bool {
+        let y = match self {
+            Operation::Loss(loss) => loss.x,
+            Operation::Top(top) => top.scores,
+            Operation::MixtureNodes(nodes) => nodes.nodes,
+            Operation::Linear(linear) => linear.y,
+            Operation::Unary(unary) => unary.y,
+            Operation::Gather(gather) => gather.y,
+            Operation::Expand(expand) => expand.y,
+            Operation::WeightedSum(sum) => sum.y,
+            Operation::Segment(segment) => segment.y,
+            Operation::Concat(concat) => concat.y,
+            Operation::Attention(attention) => attention.y,
+            Operation::Norm(norm) => norm.y,
+            Operation::Softmax(softmax) => softmax.y,
+            Operation::CrossEntropy(entropy) => entropy.y,
+            Operation::Mixture(mixture) => mixture.y,
+            Operation::AffineMixture(map) => map.y,
+            Operation::Bumps(bumps) => bumps.y,
+            Operation::Intensity(intensity) => intensity.y,
+            Operation::IntensityTerm(term) => term.y,
+            Operation::Cosine(cosine) => cosine.y,
+            Operation::Distance(distance) => distance.y,
+        };
+        matches!(tape.axis_of(y), Axis::Table(_))
+    }
+}

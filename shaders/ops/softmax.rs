@@ -1,0 +1,112 @@
+//! Softmax of rows, and the cross entropy of a class under it.
+
+use super::block::Block;
+use super::real::{Real, larger};
+use super::tape::{Ids, Tape, Value};
+use super::vectorized::{Isa, vectorized};
+
+/// See [`Tape::softmax`].
+#[derive(Debug)]
+pub(crate) struct Softmax {
+    pub x: Value,
+    pub y: Value,
+}
+
+/// See [`Tape::cross_entropy`].
+#[derive(Debug)]
+pub(crate) struct CrossEntropy {
+    pub logits: Value,
+    pub classes: Ids,
+    pub y: Value,
+}
+
+impl Tape {
+    /// e^x / sum of e^x, by row.
+    pub fn softmax(&mut self, x: Value) -> Value {
+        let y = self.result(self.axis_of(x), self.columns_of(x), &[x]);
+        self.operations.push(super::Operation::Softmax(Softmax { x, y }));
+        y
+    }
+
+    /// -ln softmax(logits)[class], by row: (rows, 1).
+    pub fn cross_entropy(&mut self, logits: Value, classes: Ids) -> Value {
+        let y = self.result(self.axis_of(logits), 1, &[logits]);
+        self.operations.push(super::Operation::CrossEntropy(CrossEntropy { logits, classes, y }));
+        y
+    }
+}
+
+impl Softmax {
+    pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut y = block.take(self.y);
+        softmax(block.data(self.x), block.columns(self.y), &mut y);
+        block.put(self.y, y);
+    }
+
+    pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
+        let mut d_x = block.take_gradient(self.x);
+        if let Some(d_x) = &mut d_x {
+            let columns = block.columns(self.y);
+            let rows = block.data(self.y).chunks_exact(columns).zip(block.gradient(self.y).chunks_exact(columns));
+            for ((y, d_y), d_x) in rows.zip(d_x.chunks_exact_mut(columns)) {
+                let along: T = y.iter().zip(d_y).map(|(&y, &d_y)| y * d_y).sum();
+                d_x.iter_mut().zip(y.iter().zip(d_y)).for_each(|(d_x, (&y, &d_y))| *d_x += y * (d_y - along));
+            }
+        }
+        block.put_gradient(d_x);
+    }
+}
+
+impl CrossEntropy {
+    pub fn forward<T: Real>(&self, place: usize, block: &mut Block<'_, T>) {
+        let mut y = block.take(self.y);
+        let columns = block.columns(self.logits);
+        let mut shares = block.take_saved(place, y.len() * columns);
+        softmax(block.data(self.logits), columns, &mut shares);
+        cross_entropy(block.data(self.logits), columns, block.ids(self.classes), &mut y);
+        block.put(self.y, y);
+        block.work.saved[place] = shares;
+    }
+
+    pub fn backward<T: Real>(&self, place: usize, block: &mut Block<'_, T>) {
+        let columns = block.columns(self.logits);
+        let mut d_logits = block.take_gradient(self.logits);
+        if let Some(d_logits) = &mut d_logits {
+            let rows = block.gradient(self.y).iter().zip(block.ids(self.classes));
+            let shares = block.work.saved[place].chunks_exact(columns);
+            for ((d_logits, shares), (&d_y, &class)) in d_logits.chunks_exact_mut(columns).zip(shares).zip(rows) {
+                d_logits.iter_mut().zip(shares).for_each(|(d_logit, &share)| *d_logit += d_y * share);
+                d_logits[class as usize] -= d_y;
+            }
+        }
+        block.put_gradient(d_logits);
+    }
+}
+
+vectorized! {
+    fn softmax<T, I>(x: &[T], columns: usize, y: &mut [T]) {
+        for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
+            softmax_row::<T, I>(x, y);
+        }
+    }
+}
+
+/// y = softmax(x).
+#[inline(always)]
+pub(crate) fn softmax_row<T: Real, I: Isa>(x: &[T], y: &mut [T]) {
+    let most = x.iter().copied().fold(x[0], larger);
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - most).fast_exp::<I>());
+    let total = y.iter().copied().fold(T::ZERO, |total, y| total + y);
+    let inverse = T::ONE / total;
+    y.iter_mut().for_each(|y| *y *= inverse);
+}
+
+vectorized! {
+    fn cross_entropy<T, I>(logits: &[T], columns: usize, classes: &[u32], y: &mut [T]) {
+        for ((logits, &class), y) in logits.chunks_exact(columns).zip(classes).zip(y) {
+            let most = logits.iter().copied().fold(logits[0], larger);
+            let total = logits.iter().map(|&x| (x - most).fast_exp::<I>()).fold(T::ZERO, |total, y| total + y);
+            *y = most + total.fast_ln::<I>() - logits[class as usize];
+        }
+    }
+}
