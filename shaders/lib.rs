@@ -49,6 +49,7 @@ mod gpu;
 mod kernel;
 mod pass;
 pub(crate) mod ops;
+pub mod prompt_tpp;
 pub mod sdim;
 #[cfg(test)]
 mod tidy;

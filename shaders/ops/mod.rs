@@ -18,6 +18,7 @@ pub(crate) mod real;
 mod retrieval;
 mod softmax;
 mod tape;
+mod time_encoding;
 pub mod tensors;
 #[cfg(test)]
 mod tests;
@@ -28,11 +29,12 @@ pub use attention::{Form, KeyValue};
 pub use cpu::{Cpu, Run};
 pub use expand::Owner;
 pub use intensity::ALL_TYPES;
-pub use mixture::{BUMPS, Gap};
-pub use optimizer::{Adam, Rates};
+pub use mixture::{BUMPS, COMPONENTS_MAX, Gap};
+pub use optimizer::{Adam, Rates, norm};
 pub use real::Real;
 pub use tape::{Axis, Feed, Ids, Tape, Value};
 pub use tensors::Tensors;
+pub(crate) use time_encoding::time_encoding;
 pub use unary::Function;
 
 /// One recorded operation.

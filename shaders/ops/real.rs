@@ -29,6 +29,8 @@ pub trait Real:
     fn fast_ln<I: Isa>(self) -> Self;
     /// The hyperbolic tangent.
     fn fast_tanh<I: Isa>(self) -> Self;
+    /// (sin x, cos x), |x| < 10^9.
+    fn sin_cos<I: Isa>(x: f64) -> (Self, Self);
     /// The square root.
     fn sqrt(self) -> Self;
     /// The absolute value.
@@ -95,6 +97,17 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
     if x > high { high } else { x }
 }
 
+/// sin x for |x| <= pi / 2 + 10^-6.
+#[inline(always)]
+fn sine<I: Isa>(x: f32) -> f32 {
+    let square = x * x;
+    let mut series = -1.0 / 39_916_800.0;
+    for coefficient in [1.0 / 362_880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0] {
+        series = madd::<f32, I>(series, square, coefficient);
+    }
+    madd::<f32, I>(series * square, x, x)
+}
+
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
@@ -146,6 +159,17 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn sin_cos<I: Isa>(x: f64) -> (f32, f32) {
+        use std::f64::consts::{PI, TAU};
+        // 1.5 * 2^52: as ROUNDER.
+        let turns = (x * (1.0 / TAU) + 6_755_399_441_055_744.0) - 6_755_399_441_055_744.0;
+        let r = (x - turns * TAU) as f32;
+        let pi = PI as f32;
+        let folded = if r > 0.5 * pi { pi - r } else if r < -0.5 * pi { -pi - r } else { r };
+        (sine::<I>(folded), sine::<I>(0.5 * pi - r.abs()))
+    }
+
+    #[inline(always)]
     fn sqrt(self) -> f32 {
         f32::sqrt(self)
     }
@@ -190,6 +214,10 @@ impl Real for f64 {
         f64::tanh(self)
     }
 
+    fn sin_cos<I: Isa>(x: f64) -> (f64, f64) {
+        x.sin_cos()
+    }
+
     fn sqrt(self) -> f64 {
         f64::sqrt(self)
     }
@@ -220,6 +248,10 @@ mod tests {
             assert!(relative_error(small.fast_tanh::<I>(), f64::from(small).tanh()) < 3e-7, "tanh {small}");
             let exact = f64::from(x).exp().ln_1p();
             assert!(relative_error(softplus::<f32, I>(x), exact) < 4e-7, "softplus {x}");
+            let angle = f64::from(step) * 0.377;
+            let (sin, cos) = <f32 as Real>::sin_cos::<I>(angle);
+            assert!((f64::from(sin) - angle.sin()).abs() < 4e-7, "sin {angle}");
+            assert!((f64::from(cos) - angle.cos()).abs() < 4e-7, "cos {angle}");
             let y = x.fast_exp::<I>();
             let error = (f64::from(y.fast_ln::<I>()) - f64::from(y).ln()).abs();
             assert!(error < 2e-7 * f64::from(x.abs()).max(0.7), "ln {y}");

@@ -1,0 +1,2 @@
+//! The model, proven.
+mod golden;
