@@ -158,7 +158,7 @@ fn top<T: Real>(scores: &[T], pool: usize, penalty: Option<&[T]>, counts: &[u32]
 impl Distance {
     pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
         let mut y = block.take(self.y);
-        distance(block.data(self.cosines), block.columns(self.cosines), block.ids(self.chosen), &mut y);
+        key_distance(block.data(self.cosines), block.columns(self.cosines), block.ids(self.chosen), &mut y);
         block.put(self.y, y);
     }
 
@@ -176,7 +176,7 @@ impl Distance {
     }
 }
 
-fn distance<T: Real>(cosines: &[T], pool: usize, chosen: &[u32], y: &mut [T]) {
+fn key_distance<T: Real>(cosines: &[T], pool: usize, chosen: &[u32], y: &mut [T]) {
     let n = chosen.len() / y.len().max(1);
     for ((cosines, chosen), y) in cosines.chunks_exact(pool).zip(chosen.chunks_exact(n)).zip(y) {
         *y = chosen.iter().map(|&m| T::ONE - cosines[m as usize]).sum();

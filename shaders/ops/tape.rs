@@ -94,6 +94,9 @@ impl Tape {
     pub fn tensor(&mut self, tensors: &Tensors, name: &str) -> Value {
         let tensor = tensors.get(name).unwrap_or_else(|| panic!("there is no tensor {name}"));
         let storage = Storage::Tensor { offset: tensor.offset };
+        if let Some(index) = self.values.iter().position(|value| value.storage == storage) {
+            return Value { index, trained: true };
+        }
         self.value(Axis::Table(tensor.rows), tensor.columns, storage, true)
     }
 

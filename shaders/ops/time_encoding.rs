@@ -3,16 +3,22 @@
 
 use super::vectorized::vectorized;
 
-/// Row i of `rows` (times, width): sin(w_m t), cos(w_m t) for m = 0, 1, ...; w_m = 10000^(-2m / width).
-pub(crate) fn time_encoding<T: super::Real>(times: &[f64], width: usize, rows: &mut [T]) {
+/// `width` columns of row i of `rows` (times, all), from `start` on: sin(w_m t), cos(w_m t) for m = 0, 1, ...;
+/// w_m = 10000^(-2m / width).
+pub(crate) fn time_encoding<T: super::Real>(
+    times: &[f64],
+    width: usize,
+    rows: &mut [T],
+    (start, all): (usize, usize),
+) {
     let frequencies: Vec<f64> = (0..width / 2).map(|m| 10_000f64.powf(-2.0 * m as f64 / width as f64)).collect();
-    encode(times, &frequencies, rows);
+    encode(times, &frequencies, rows, start, all);
 }
 
 vectorized! {
-    fn encode<T, I>(times: &[f64], frequencies: &[f64], rows: &mut [T]) {
-        for (&time, row) in times.iter().zip(rows.chunks_exact_mut(2 * frequencies.len())) {
-            for (&frequency, pair) in frequencies.iter().zip(row.chunks_exact_mut(2)) {
+    fn encode<T, I>(times: &[f64], frequencies: &[f64], rows: &mut [T], start: usize, all: usize) {
+        for (&time, row) in times.iter().zip(rows.chunks_exact_mut(all)) {
+            for (&frequency, pair) in frequencies.iter().zip(row[start..].chunks_exact_mut(2)) {
                 (pair[0], pair[1]) = T::sin_cos::<I>(time * frequency);
             }
         }

@@ -16,9 +16,11 @@ pub struct Batch<'a> {
     pub types: &'a [u32],
     /// (events): milliseconds, not falling within a sequence.
     pub times_ms: &'a [i64],
-    /// (sequences): the first so many events are context. They choose the prompts and are never targets. The first
-    /// event of a sequence is never a target.
+    /// (sequences): the first so many events choose the prompts; they are never targets.
     pub context: &'a [u32],
+    /// (sequences): the first event that is a target, at least `context` and 1; all before it are only looked at. Only
+    /// for learning and scoring.
+    pub first_target: &'a [u32],
     /// (sequences): until then no event came after the last one ([`NEVER_MS`]: not known). Only for learning and
     /// scoring.
     pub open_until_ms: &'a [i64],
@@ -37,7 +39,7 @@ impl Batch<'_> {
     /// The targets of a sequence, as events of the batch.
     pub(crate) fn targets(&self, sequence: usize) -> std::ops::Range<usize> {
         let range = self.range(sequence);
-        (range.start + self.context[sequence].max(1) as usize).min(range.end)..range.end
+        (range.start + self.first_target[sequence] as usize).min(range.end)..range.end
     }
 
     /// # Errors
@@ -48,9 +50,16 @@ impl Batch<'_> {
         if self.offsets.first() != Some(&0) || self.offsets.last() != Some(&(events as u32)) {
             return wrong(format!("offsets must go from 0 to the {events} types"));
         }
-        if self.times_ms.len() != events || self.context.len() != sequences || self.open_until_ms.len() != sequences {
-            let found = (self.times_ms.len(), self.context.len(), self.open_until_ms.len());
-            return wrong(format!("{found:?} times, contexts and open gaps of {events} events in {sequences} sequences"));
+        if self.times_ms.len() != events {
+            return wrong(format!("{} times of {events} events", self.times_ms.len()));
+        }
+        let found = [self.context.len(), self.first_target.len(), self.open_until_ms.len()];
+        if found != [sequences; 3] {
+            return wrong(format!("{found:?} contexts, first targets and open gaps of {sequences} sequences"));
+        }
+        if let Some(b) = (0..sequences).find(|&b| self.first_target[b] < self.context[b].max(1)) {
+            let (first, context) = (self.first_target[b], self.context[b]);
+            return wrong(format!("the first target of sequence {b} is {first}, within its context of {context}"));
         }
         if let Some(b) = (0..sequences).find(|&b| self.offsets[b] >= self.offsets[b + 1]) {
             return wrong(format!("sequence {b} has no event"));
@@ -132,18 +141,20 @@ impl<T: Real> Making<'_, T> {
                 other => unreachable!("no indexes are named {other}"),
             };
         }
+        let places: Vec<u32> = (0..feed.sequences).flat_map(|b| 0..batch.range(b).len() as u32).collect();
         let mut penalties = self.penalties.iter();
         let match_weight = config.match_weight / feed.sequences.max(1) as f64;
         let one = |query: &Query| T::of(1.0 / targets as f64 * f64::from(u8::from(query.kind == Gap::Closed)));
         for (n, (name, _)) in tape.inputs.iter().enumerate() {
             feed.floats[n] = match *name {
-                "time" => self.encode(&since_first(batch, config)),
+                "time" => self.encode(&since_first(batch, config), |i| places[i]),
                 "query time" => {
                     let times = since_first(batch, config);
-                    self.encode(&queries.iter().map(|query| times[query.newest]).collect::<Vec<f64>>())
+                    let newest: Vec<f64> = queries.iter().map(|query| times[query.newest]).collect();
+                    self.encode(&newest, |n| queries[n].visible - 1)
                 }
-                "prompt time" => self.encode(&prompt_times(batch, config)),
-                "grid time" => self.encode(&grid.times),
+                "prompt time" => self.encode(&prompt_times(batch, config), |b| batch.context[b]),
+                "grid time" => self.encode(&grid.times, |n| grid.visible[n] - 1),
                 "match weight" => {
                     let weight = |b: usize| if batch.context[b] > 0 { T::of(match_weight) } else { T::ZERO };
                     (0..feed.sequences).map(weight).collect()
@@ -184,9 +195,14 @@ impl<T: Real> Making<'_, T> {
         queries
     }
 
-    fn encode(&self, times: &[f64]) -> Vec<T> {
-        let mut rows = vec![T::ZERO; times.len() * self.config.time_width];
-        time_encoding(times, self.config.time_width, &mut rows);
+    /// Encodings of times, in units, and of places in the window.
+    fn encode(&self, times: &[f64], place: impl Fn(usize) -> u32) -> Vec<T> {
+        let (width, all) = (self.config.time_width, self.config.encoding());
+        let mut rows = vec![T::ZERO; times.len() * all];
+        let times: Vec<f64> = times.iter().map(|time| time / self.config.encoding_units).collect();
+        time_encoding(&times, width, &mut rows, (0, all));
+        let places: Vec<f64> = (0..times.len()).map(|n| f64::from(place(n))).collect();
+        time_encoding(&places, self.config.order_width, &mut rows, (width, all));
         rows
     }
 

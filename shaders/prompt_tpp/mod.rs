@@ -20,6 +20,7 @@
 //! - `forecast`: what a mixture says about gaps.
 
 mod batch;
+pub mod bench;
 mod forecast;
 mod learner;
 mod model;
@@ -43,6 +44,8 @@ pub struct Config {
     pub width: usize,
     /// Width of a time encoding, even.
     pub time_width: usize,
+    /// Width of an encoding of events' places in the window, even; canonically 0.
+    pub order_width: usize,
     /// Heads, each a stack of its own.
     pub heads: usize,
     /// Layers of each head.
@@ -71,6 +74,8 @@ pub struct Config {
     pub samples: [usize; 2],
     /// The stream's unit of time in ms; best its median gap.
     pub unit_ms: f64,
+    /// Units of time per unit of the time encoding, whose slowest period is 63,000 of them.
+    pub encoding_units: f64,
     /// Mean of ln(gap / unit) on the stream.
     pub log_gap_mean: f64,
     /// Standard deviation of ln(gap / unit) on the stream.
@@ -93,6 +98,7 @@ impl Default for Config {
             types: 1,
             width: 32,
             time_width: 16,
+            order_width: 0,
             heads: 2,
             layers: 2,
             pool: 10,
@@ -107,6 +113,7 @@ impl Default for Config {
             intensity: false,
             samples: [8, 32],
             unit_ms: 60_000.0,
+            encoding_units: 1.0,
             log_gap_mean: 0.0,
             log_gap_deviation: 1.0,
             match_weight: 0.1,
@@ -141,6 +148,11 @@ impl Config {
         2 * usize::from(self.gap_inputs) + 4 * usize::from(self.clock_inputs)
     }
 
+    /// Columns of the encodings of time and place.
+    fn encoding(&self) -> usize {
+        self.time_width + self.order_width
+    }
+
     /// The floor of the mixture's deviations on the standardized scale.
     fn floor(&self) -> f64 {
         SIGMA_MIN / self.log_gap_deviation
@@ -148,7 +160,7 @@ impl Config {
 
     /// All tensors, with the part that each belongs to.
     fn tensors(&self) -> (Tensors, Vec<Part>) {
-        let (d, input) = (self.width, self.width + self.time_width);
+        let (d, input) = (self.width, self.width + self.encoding());
         let mut list: Vec<(String, usize, usize, Part)> = Vec::new();
         let mut add = |name: &str, rows, columns, part| list.push((name.to_owned(), rows, columns, part));
         add("embedding", self.types, d, Part::Base);
@@ -242,11 +254,11 @@ impl Network {
         let context = tape.input_ids("context", sequence, 1);
         let types = tape.input_ids("type", event, 1);
         let visible = tape.input_ids("visible", event, 1);
-        let times = tape.input("time", event, config.time_width);
-        let prompt_times = tape.input("prompt time", sequence, config.time_width);
+        let times = tape.input("time", event, config.encoding());
+        let prompt_times = tape.input("prompt time", sequence, config.encoding());
         let match_weights = tape.input("match weight", sequence, 1);
         let visible_to_queries = tape.input_ids("visible to queries", query, 1);
-        let query_times = tape.input("query time", query, config.time_width);
+        let query_times = tape.input("query time", query, config.encoding());
 
         let embedding = tape.tensor(tensors, "embedding");
         let mut z = tape.gather(embedding, types, 1, event);
@@ -274,7 +286,7 @@ impl Network {
         }
         if config.intensity {
             let visible = tape.input_ids("visible to grid", grid, 1);
-            let times = tape.input("grid time", grid, config.time_width);
+            let times = tape.input("grid time", grid, config.encoding());
             all.push(Queries { times, visible, start: None });
         }
         let encoder = Encoder { config, tensors, prefix, context, visible, times, prompt_times, match_weights };
@@ -415,7 +427,7 @@ impl Encoder<'_> {
         let d = self.config.width;
         let weight = tape.tensor(self.tensors, &format!("{at}.{name}.weight"));
         let bias = tape.tensor(self.tensors, &format!("{at}.{name}.bias"));
-        let of_times = tape.rows_of(weight, d..d + self.config.time_width);
+        let of_times = tape.rows_of(weight, d..d + self.config.encoding());
         let y = tape.linear(times, of_times, Some(bias), None);
         let Some(x) = x else { return y };
         let of_x = tape.rows_of(weight, 0..d);
@@ -435,7 +447,7 @@ impl Encoder<'_> {
 
         let weight = tape.tensor(self.tensors, &format!("{at}.{name}.weight"));
         let bias = tape.tensor(self.tensors, &format!("{at}.{name}.bias"));
-        let (of_x, of_times) = (tape.rows_of(weight, 0..d), tape.rows_of(weight, d..d + self.config.time_width));
+        let (of_x, of_times) = (tape.rows_of(weight, 0..d), tape.rows_of(weight, d..d + self.config.encoding()));
         let prompts = tape.tensor(self.tensors, &format!("{at}.{name}.prompts"));
         let projected = tape.linear(prompts, of_x, None, None);
         let rows = tape.gather(projected, chosen, self.config.prompt_rows, self.prefix);

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::batch::Making;
 use super::{Batch, Config, Forecasts, Goal, Network, Part, Places, SIGMA_MIN};
-use crate::ops::{Adam, Cpu, Feed, Run, Tape, Tensors};
+use crate::ops::{Adam, Cpu, Feed, OnGpu, Run, Tape, Tensors};
 use crate::{Device, Error};
 
 /// A tape on its backend.
@@ -15,14 +15,24 @@ use crate::{Device, Error};
 pub(super) struct Engine {
     tape: Arc<Tape>,
     places: Places,
-    cpu: Cpu<f32>,
+    backend: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Cpu(Cpu<f32>),
+    Gpu(Box<OnGpu>),
 }
 
 impl Engine {
-    fn new(_device: &Device, config: &Config, tensors: &Tensors, goal: Goal) -> Result<Engine, Error> {
+    fn new(device: &Device, config: &Config, tensors: &Tensors, goal: Goal) -> Result<Engine, Error> {
         let Network { tape, places } = Network::record(config, tensors, goal);
         let tape = Arc::new(tape);
-        Ok(Engine { cpu: Cpu::new(tape.clone()), tape, places })
+        let backend = match device {
+            Device::Cpu => Backend::Cpu(Cpu::new(tape.clone())),
+            Device::Gpu(gpu) => Backend::Gpu(Box::new(OnGpu::new(gpu, tape.clone())?)),
+        };
+        Ok(Engine { tape, places, backend })
     }
 
     pub fn places(&self) -> &Places {
@@ -39,7 +49,10 @@ impl Engine {
         feed: &Feed<f32>,
         gradient: Option<&mut [f32]>,
     ) -> Result<Run<f32>, Error> {
-        Ok(self.cpu.run(parameters, feed, gradient))
+        match &mut self.backend {
+            Backend::Cpu(cpu) => Ok(cpu.run(parameters, feed, gradient)),
+            Backend::Gpu(gpu) => gpu.run(parameters, feed, gradient),
+        }
     }
 }
 
@@ -229,8 +242,8 @@ impl Config {
         if self.types == 0 || self.width == 0 || self.heads == 0 || self.layers == 0 || self.prompt_rows == 0 {
             return wrong("types, width, heads, layers and prompt_rows must be at least 1");
         }
-        if self.time_width == 0 || !self.time_width.is_multiple_of(2) {
-            return wrong("time_width must be even and positive");
+        if self.time_width == 0 || !self.time_width.is_multiple_of(2) || !self.order_width.is_multiple_of(2) {
+            return wrong("time_width must be even and positive, order_width even");
         }
         if self.chosen > self.pool || self.chosen == 0 {
             return wrong("of a pool at least 1 and at most all prompts can be chosen");
@@ -296,12 +309,32 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
             } as f32;
         }
     }
+    config.align(tensors, &mut values);
     values
 }
 
 impl Config {
+    /// Queries begin with the keys' map of the encodings, so that what is near in time and place begins near.
+    fn align(&self, tensors: &Tensors, values: &mut [f32]) {
+        let scale: f32 = std::env::var("TIED").ok().and_then(|x| x.parse().ok()).unwrap_or(0.0);
+        if scale == 0.0 {
+            return;
+        }
+        for head in 0..self.heads {
+            for layer in 0..self.layers {
+                let part = |name: &str| {
+                    let tensor = tensors.get(&format!("head{head}.layer{layer}.{name}.weight")).expect("it is listed");
+                    tensor.offset + self.width * tensor.columns..tensor.range().end
+                };
+                values[part("key")].iter_mut().for_each(|x| *x *= scale);
+                let key = values[part("key")].to_vec();
+                values[part("query")].copy_from_slice(&key);
+            }
+        }
+    }
+
     /// Inputs of the linear map that a bias belongs to.
     fn fan_in(&self, bias: &str) -> usize {
-        if bias.starts_with("head") { self.width + self.time_width } else { self.heads * self.width }
+        if bias.starts_with("head") { self.width + self.encoding() } else { self.heads * self.width }
     }
 }

@@ -1,7 +1,8 @@
-//! Every operation's gradient against finite differences in f64.
+//! Every operation's gradient against finite differences in f64, and its kernels against the CPU.
 
 use std::sync::Arc;
 
+use crate::Gpu;
 use crate::ops::*;
 
 /// A smooth number in (-1, 1) for each place.
@@ -50,6 +51,7 @@ impl Bed {
         let axis = self.tape.axis_of(y);
         let columns = self.tape.columns_of(y);
         let readout = self.tape.input("readout", Axis::Table(columns), 1);
+        self.tape.output(y);
         let sum = self.tape.linear(y, readout, None, None);
         let weights = self.tape.input("weights", axis, 1);
         self.tape.loss(sum, weights);
@@ -67,7 +69,9 @@ impl Bed {
             feed.ids[slot] = (0..len).map(|n| ids(name, n)).collect();
         }
         let parameters: Vec<f64> = (0..self.tensors.len()).map(|n| wave(1, n)).collect();
-        let mut cpu = Cpu::new(Arc::new(self.tape));
+        let tape = Arc::new(self.tape);
+        check_twins(&tape, &parameters, &feed);
+        let mut cpu = Cpu::new(tape);
         let mut gradient = vec![0.0; parameters.len()];
         cpu.run(&parameters, &feed, Some(&mut gradient));
         assert!(gradient.iter().filter(|g| g.abs() > 1e-9).count() * 3 > gradient.len(), "most gradients are zero");
@@ -84,6 +88,40 @@ impl Bed {
             assert!(error < 2e-9 * (1.0 + slope.abs()), "parameter {place}: {} {slope}", gradient[place]);
         }
     }
+}
+
+/// Losses, outputs and gradients of both backends, in f32, within 1e-4.
+fn check_twins(tape: &Arc<Tape>, parameters: &[f64], feed: &Feed<f64>) {
+    let single = |values: &Vec<f64>| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
+    let parameters = single(&parameters.to_vec());
+    let feed = Feed {
+        sequences: feed.sequences,
+        offsets: feed.offsets.clone(),
+        floats: feed.floats.iter().map(single).collect(),
+        ids: feed.ids.clone(),
+    };
+    let gpu = Gpu::open(true).unwrap().expect("install mesa-vulkan-drivers for a software adapter");
+    let mut on_gpu = OnGpu::new(&gpu, tape.clone()).unwrap();
+    let mut gradients = vec![vec![0.0; parameters.len()]; 3];
+    let expected = Cpu::new(tape.clone()).run(&parameters, &feed, Some(&mut gradients[0]));
+    let found = on_gpu.run(&parameters, &feed, Some(&mut gradients[1])).unwrap();
+    let again = on_gpu.run(&parameters, &feed, Some(&mut gradients[2])).unwrap();
+    assert!(found.outputs == again.outputs && gradients[1] == gradients[2], "a second run differs");
+    assert_eq!(found.ids, expected.ids);
+    let close = |found: &[f32], expected: &[f32], what: &str| {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        let size = expected.iter().fold(0.0f32, |size, x| size.max(x.abs())).max(1e-3);
+        for (n, (found, expected)) in found.iter().zip(expected).enumerate() {
+            assert!((found - expected).abs() <= 1e-4 * size, "{what} {n}: {found} on the GPU, {expected} on the CPU");
+        }
+    };
+    for (found, expected) in found.outputs.iter().zip(&expected.outputs) {
+        close(found, expected, "output");
+    }
+    for (found, expected) in found.losses.iter().zip(&expected.losses) {
+        assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "loss {found} {expected}");
+    }
+    close(&gradients[1], &gradients[0], "gradient");
 }
 
 fn zero(_: &str, _: usize) -> u32 {

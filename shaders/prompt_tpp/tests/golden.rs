@@ -75,6 +75,7 @@ fn check(golden: &Value, config: &Config) {
         types: &TYPES,
         times_ms: &times_ms,
         context: &[3, 3],
+        first_target: &[3, 3],
         open_until_ms: &[NEVER_MS; 2],
     };
     batch.check(3).unwrap();

@@ -1,2 +1,3 @@
 //! The model, proven.
 mod golden;
+mod speed;
