@@ -176,9 +176,9 @@ impl Attention {
             };
             start += saved;
             place.scores(turned);
-            place.keys_and_values(d_keys, d_values);
+            place.attention_key_gradient(d_keys, d_values);
             if let Some(d_query) = &mut d_query {
-                place.queries(keys, &mut d_query[queries.clone()]);
+                place.attention_query_gradient(keys, &mut d_query[queries.clone()]);
             }
             if let (Some(own), Some((d_key, d_value))) = (self.own, &mut taken[2]) {
                 let own = (&block.data(own.key)[queries.clone()], &block.data(own.value)[queries.clone()]);
@@ -337,7 +337,8 @@ impl<T: Real> Gradient<'_, T> {
         }
     }
 
-    fn queries(&self, keys: &[T], d_query: &mut [T]) {
+    /// d_query += d_scores keys.
+    fn attention_query_gradient(&self, keys: &[T], d_query: &mut [T]) {
         let (d, prefix, stride) = self.shape;
         let queries = self.visible.len();
         for first in (0..queries).step_by(TILE) {
@@ -350,7 +351,7 @@ impl<T: Real> Gradient<'_, T> {
     }
 
     /// Each key's gradient is gathered from the queries that see it; those before the first need not be asked.
-    fn keys_and_values(&self, d_keys: &mut [T], d_values: &mut [T]) {
+    fn attention_key_gradient(&self, d_keys: &mut [T], d_values: &mut [T]) {
         let (d, prefix, stride) = self.shape;
         let queries = self.visible.len();
         let mut start = 0;

@@ -133,9 +133,8 @@ impl<T: Real> Cpu<T> {
             let sum = &mut self.tables.gradients[index];
             sum.clear();
             sum.resize(rows * spec.columns, T::ZERO);
-            for group in self.groups.iter().filter(|group| !group.blocks.is_empty()) {
-                add(&group.work.gradients[index], sum);
-            }
+            let groups = self.groups.iter().filter(|group| !group.blocks.is_empty());
+            sum_partials(groups.map(|group| &group.work.gradients[index][..]), sum);
         }
         for (place, operation) in tape.operations.iter().enumerate().rev() {
             if self.of_tables[place] {
@@ -211,4 +210,9 @@ impl<T: Real> Group<T> {
             }
         }
     }
+}
+
+/// sums += each of the parts, in order.
+fn sum_partials<'a, T: Real>(parts: impl Iterator<Item = &'a [T]>, sums: &mut [T]) {
+    parts.for_each(|part| add(part, sums));
 }

@@ -83,8 +83,7 @@ impl Expand {
         y.copy_from_slice(block.data(self.x));
         for (n, coarse) in block.data(self.coarse).chunks_exact(columns).enumerate() {
             let rows = self.owned(block, n);
-            let rows = &mut y[rows.start * columns..rows.end * columns];
-            rows.chunks_exact_mut(columns).for_each(|row| add(coarse, row));
+            expand(coarse, &mut y[rows.start * columns..rows.end * columns]);
         }
         block.put(self.y, y);
     }
@@ -109,6 +108,11 @@ impl Expand {
     }
 }
 
+/// Adds the coarse row to each of its fine rows.
+fn expand<T: Real>(coarse: &[T], rows: &mut [T]) {
+    rows.chunks_exact_mut(coarse.len()).for_each(|row| add(coarse, row));
+}
+
 /// See [`Tape::weighted_sum`].
 #[derive(Debug)]
 pub(crate) struct WeightedSum {
@@ -121,15 +125,7 @@ pub(crate) struct WeightedSum {
 impl WeightedSum {
     pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
         let mut y = block.take(self.y);
-        let columns = block.columns(self.y);
-        let (x, weights) = (block.data(self.x), block.data(self.weights));
-        let groups = x.chunks_exact(self.group * columns).zip(weights.chunks_exact(self.group));
-        for (y, (rows, weights)) in y.chunks_exact_mut(columns).zip(groups) {
-            y.fill(T::ZERO);
-            for (row, &weight) in rows.chunks_exact(columns).zip(weights) {
-                y.iter_mut().zip(row).for_each(|(y, &x)| *y += weight * x);
-            }
-        }
+        weighted_sum(block.data(self.x), block.data(self.weights), self.group, block.columns(self.y), &mut y);
         block.put(self.y, y);
     }
 
@@ -138,18 +134,40 @@ impl WeightedSum {
         let mut d_x = block.take_gradient(self.x);
         let mut d_weights = block.take_gradient(self.weights);
         let (d_y, x, weights) = (block.gradient(self.y), block.data(self.x), block.data(self.weights));
-        for i in 0..weights.len() {
-            let d_y = &d_y[i / self.group * columns..][..columns];
-            if let Some(d_x) = &mut d_x {
-                let row = &mut d_x[i * columns..][..columns];
-                row.iter_mut().zip(d_y).for_each(|(d_x, &d_y)| *d_x += weights[i] * d_y);
-            }
-            if let Some(d_weights) = &mut d_weights {
-                d_weights[i] += x[i * columns..][..columns].iter().zip(d_y).map(|(&x, &d_y)| x * d_y).sum();
-            }
-        }
+        let targets = (d_x.as_deref_mut(), d_weights.as_deref_mut());
+        weighted_sum_gradient(d_y, x, weights, (self.group, columns), targets);
         block.put_gradient(d_x);
         block.put_gradient(d_weights);
+    }
+}
+
+fn weighted_sum<T: Real>(x: &[T], weights: &[T], group: usize, columns: usize, y: &mut [T]) {
+    let groups = x.chunks_exact(group * columns).zip(weights.chunks_exact(group));
+    for (y, (rows, weights)) in y.chunks_exact_mut(columns).zip(groups) {
+        y.fill(T::ZERO);
+        for (row, &weight) in rows.chunks_exact(columns).zip(weights) {
+            y.iter_mut().zip(row).for_each(|(y, &x)| *y += weight * x);
+        }
+    }
+}
+
+/// d_x += weight d_y; d_weight += x . d_y.
+fn weighted_sum_gradient<T: Real>(
+    d_y: &[T],
+    x: &[T],
+    weights: &[T],
+    (group, columns): (usize, usize),
+    (mut d_x, mut d_weights): (Option<&mut [T]>, Option<&mut [T]>),
+) {
+    for i in 0..weights.len() {
+        let d_y = &d_y[i / group * columns..][..columns];
+        if let Some(d_x) = &mut d_x {
+            let row = &mut d_x[i * columns..][..columns];
+            row.iter_mut().zip(d_y).for_each(|(d_x, &d_y)| *d_x += weights[i] * d_y);
+        }
+        if let Some(d_weights) = &mut d_weights {
+            d_weights[i] += x[i * columns..][..columns].iter().zip(d_y).map(|(&x, &d_y)| x * d_y).sum();
+        }
     }
 }
 
@@ -176,10 +194,7 @@ impl Segment {
         let columns = block.columns(self.y);
         for (n, y) in y.chunks_exact_mut(columns).enumerate() {
             let (rows, scale) = self.rows(block, n);
-            y.fill(T::ZERO);
-            let rows = &block.data(self.x)[rows.start * columns..rows.end * columns];
-            rows.chunks_exact(columns).for_each(|row| add(row, y));
-            y.iter_mut().for_each(|y| *y *= scale);
+            segment(&block.data(self.x)[rows.start * columns..rows.end * columns], scale, y);
         }
         block.put(self.y, y);
     }
@@ -190,12 +205,24 @@ impl Segment {
         if let Some(d_x) = &mut d_x {
             for (n, d_y) in block.gradient(self.y).chunks_exact(columns).enumerate() {
                 let (rows, scale) = self.rows(block, n);
-                for row in d_x[rows.start * columns..rows.end * columns].chunks_exact_mut(columns) {
-                    row.iter_mut().zip(d_y).for_each(|(d_x, &d_y)| *d_x += scale * d_y);
-                }
+                segment_gradient(d_y, scale, &mut d_x[rows.start * columns..rows.end * columns]);
             }
         }
         block.put_gradient(d_x);
+    }
+}
+
+/// y = scale * sum of the rows of x.
+fn segment<T: Real>(x: &[T], scale: T, y: &mut [T]) {
+    y.fill(T::ZERO);
+    x.chunks_exact(y.len()).for_each(|row| add(row, y));
+    y.iter_mut().for_each(|y| *y *= scale);
+}
+
+/// Each row of d_x += scale * d_y.
+fn segment_gradient<T: Real>(d_y: &[T], scale: T, d_x: &mut [T]) {
+    for row in d_x.chunks_exact_mut(d_y.len()) {
+        row.iter_mut().zip(d_y).for_each(|(d_x, &d_y)| *d_x += scale * d_y);
     }
 }
 
@@ -212,9 +239,7 @@ impl Concat {
         let (all, mut start) = (block.columns(self.y), 0);
         for &part in &self.parts {
             let columns = block.columns(part);
-            for (row, part) in y.chunks_exact_mut(all).zip(block.data(part).chunks_exact(columns)) {
-                row[start..start + columns].copy_from_slice(part);
-            }
+            concat(block.data(part), columns, &mut y, (start, all));
             start += columns;
         }
         block.put(self.y, y);
@@ -226,12 +251,24 @@ impl Concat {
             let columns = block.columns(part);
             let mut d_part = block.take_gradient(part);
             if let Some(d_part) = &mut d_part {
-                for (row, part) in block.gradient(self.y).chunks_exact(all).zip(d_part.chunks_exact_mut(columns)) {
-                    add(&row[start..start + columns], part);
-                }
+                concat_gradient(block.gradient(self.y), (start, all), d_part, columns);
             }
             block.put_gradient(d_part);
             start += columns;
         }
+    }
+}
+
+/// Puts the columns of one part among the columns of the whole.
+fn concat<T: Real>(part: &[T], columns: usize, whole: &mut [T], (start, all): (usize, usize)) {
+    for (row, part) in whole.chunks_exact_mut(all).zip(part.chunks_exact(columns)) {
+        row[start..start + columns].copy_from_slice(part);
+    }
+}
+
+/// Adds the columns of one part out of the columns of the whole.
+fn concat_gradient<T: Real>(d_whole: &[T], (start, all): (usize, usize), d_part: &mut [T], columns: usize) {
+    for (row, part) in d_whole.chunks_exact(all).zip(d_part.chunks_exact_mut(columns)) {
+        add(&row[start..start + columns], part);
     }
 }

@@ -16,10 +16,12 @@ pub(crate) struct Gather {
 }
 
 impl Tape {
-    /// For each index n the rows `n * rows_per_id ..` of `table`, one after the other, on `axis`.
+    /// For each index n the rows `n * rows_per_id ..` of `table`, one after the other, on `axis`. Where this is the
+    /// indexes' own axis, the rows that one row of indexes names stand side by side.
     pub fn gather(&mut self, table: Value, ids: Ids, rows_per_id: usize, axis: Axis) -> Value {
         assert!(self.rows_in(table).is_multiple_of(rows_per_id), "a table of whole groups of rows");
-        let y = self.result(axis, self.columns_of(table), &[table]);
+        let side_by_side = if self.ids[ids.index].axis == axis { self.ids[ids.index].columns * rows_per_id } else { 1 };
+        let y = self.result(axis, self.columns_of(table) * side_by_side, &[table]);
         self.operations.push(super::Operation::Gather(Gather { table, ids, rows_per_id, y }));
         y
     }
@@ -28,14 +30,14 @@ impl Tape {
 impl Gather {
     pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
         let mut y = block.take(self.y);
-        gather(block.data(self.table), block.ids(self.ids), self.rows_per_id * block.columns(self.y), &mut y);
+        gather(block.data(self.table), block.ids(self.ids), self.rows_per_id * block.columns(self.table), &mut y);
         block.put(self.y, y);
     }
 
     pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
         let mut d_table = block.take_gradient(self.table);
         if let Some(d_table) = &mut d_table {
-            let width = self.rows_per_id * block.columns(self.y);
+            let width = self.rows_per_id * block.columns(self.table);
             gather_gradient(block.gradient(self.y), block.ids(self.ids), width, d_table);
         }
         block.put_gradient(d_table);

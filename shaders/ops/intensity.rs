@@ -103,14 +103,7 @@ impl IntensityTerm {
         let columns = block.columns(self.intensity);
         let mut d_x = block.take_gradient(self.intensity);
         if let Some(d_x) = &mut d_x {
-            let rows = block.data(self.intensity).chunks_exact(columns).zip(block.gradient(self.y));
-            for ((d_x, (x, &d_y)), &kind) in d_x.chunks_exact_mut(columns).zip(rows).zip(block.ids(self.types)) {
-                if kind == ALL_TYPES {
-                    d_x.iter_mut().for_each(|d_x| *d_x += d_y);
-                } else {
-                    d_x[kind as usize] -= d_y / (x[kind as usize] + T::of(EPSILON));
-                }
-            }
+            intensity_term_gradient(block.gradient(self.y), block.data(self.intensity), columns, block.ids(self.types), d_x);
         }
         block.put_gradient(d_x);
     }
@@ -124,6 +117,18 @@ vectorized! {
             } else {
                 -(x[kind as usize] + T::of(EPSILON)).fast_ln::<I>()
             };
+        }
+    }
+}
+
+/// d_x -= d_y / x of the type that came, or += d_y of all.
+fn intensity_term_gradient<T: Real>(d_y: &[T], x: &[T], columns: usize, types: &[u32], d_x: &mut [T]) {
+    let rows = x.chunks_exact(columns).zip(d_y).zip(types);
+    for (d_x, ((x, &d_y), &kind)) in d_x.chunks_exact_mut(columns).zip(rows) {
+        if kind == ALL_TYPES {
+            d_x.iter_mut().for_each(|d_x| *d_x += d_y);
+        } else {
+            d_x[kind as usize] -= d_y / (x[kind as usize] + T::of(EPSILON));
         }
     }
 }

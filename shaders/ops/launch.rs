@@ -209,7 +209,7 @@ impl Launch<'_> {
             }
             Operation::Gather(gather) => {
                 let len = self.len(gather.y);
-                let width = (gather.rows_per_id * self.columns(gather.y)) as u32;
+                let width = (gather.rows_per_id * self.columns(gather.table)) as u32;
                 let buffers = [&self.data(gather.table), &self.ids(gather.ids), &self.data(gather.y)];
                 self.pass.dispatch(&k.gather, &GatherParams { len: len as u32, width }, &buffers, groups(len))
             }
@@ -484,7 +484,7 @@ impl Launch<'_> {
         if !gather.table.trained {
             return Ok(());
         }
-        let (width, len) = (gather.rows_per_id * self.columns(gather.y), self.len(gather.table));
+        let (width, len) = (gather.rows_per_id * self.columns(gather.table), self.len(gather.table));
         let ids = self.len(gather.y) / width;
         let chunk = ids.div_ceil(CHUNKS_MAX).max(CHUNK_MIN);
         let chunks = ids.div_ceil(chunk);

@@ -56,16 +56,13 @@ impl Linear {
             add_product(extent, Left::rows(&ones, rows), d_y, outputs, d_bias, outputs);
         }
         if let Some(d_weight) = &mut d_weight {
-            let extent = Extent { rows: inputs, depth: rows, columns: outputs };
-            add_product(extent, Left::transposed(block.data(self.x), inputs), d_y, outputs, d_weight, outputs);
+            linear_weight_gradient(block.data(self.x), d_y, (inputs, outputs), d_weight);
         }
         if let Some(d_addend) = &mut d_addend {
             add(d_y, d_addend);
         }
         if let Some(d_x) = &mut d_x {
-            let extent = Extent { rows, depth: outputs, columns: inputs };
-            let transpose = &block.shared.transposes[place];
-            add_product(extent, Left::rows(d_y, outputs), transpose, inputs, d_x, inputs);
+            linear_input_gradient(d_y, &block.shared.transposes[place], (inputs, outputs), d_x);
         }
         for taken in [d_bias, d_weight, d_addend, d_x] {
             block.put_gradient(taken);
@@ -91,6 +88,18 @@ pub(crate) fn linear<T: Real>(
     }
     let extent = Extent { rows: y.len() / outputs, depth: inputs, columns: outputs };
     add_product(extent, Left::rows(x, inputs), weight, outputs, y, outputs);
+}
+
+/// d_weight += x^T d_y.
+fn linear_weight_gradient<T: Real>(x: &[T], d_y: &[T], (inputs, outputs): (usize, usize), d_weight: &mut [T]) {
+    let extent = Extent { rows: inputs, depth: d_y.len() / outputs, columns: outputs };
+    add_product(extent, Left::transposed(x, inputs), d_y, outputs, d_weight, outputs);
+}
+
+/// d_x += d_y W^T, of which the transpose (outputs, inputs) is given.
+fn linear_input_gradient<T: Real>(d_y: &[T], transpose: &[T], (inputs, outputs): (usize, usize), d_x: &mut [T]) {
+    let extent = Extent { rows: d_y.len() / outputs, depth: outputs, columns: inputs };
+    add_product(extent, Left::rows(d_y, outputs), transpose, inputs, d_x, inputs);
 }
 
 /// target += source.

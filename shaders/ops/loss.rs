@@ -24,10 +24,7 @@ impl Tape {
 
 impl Loss {
     pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
-        let products = block.data(self.x).iter().zip(block.data(self.weights));
-        // A weight of zero leaves its row out, whatever stands there.
-        let products = products.filter(|(_, weight)| **weight != T::ZERO).map(|(x, weight)| x.f64() * weight.f64());
-        let sum: f64 = products.sum();
+        let sum = loss(block.data(self.x), block.data(self.weights));
         block.work.losses[self.slot] += sum;
     }
 
@@ -38,4 +35,10 @@ impl Loss {
         }
         block.put_gradient(d_x);
     }
+}
+
+/// The sum of weights times x; a weight of zero leaves its row out, whatever stands there.
+fn loss<T: Real>(x: &[T], weights: &[T]) -> f64 {
+    let rows = x.iter().zip(weights).filter(|(_, weight)| **weight != T::ZERO);
+    rows.map(|(x, weight)| x.f64() * weight.f64()).sum()
 }

@@ -216,21 +216,8 @@ impl AffineMixture {
     pub fn backward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
         let mut d_x = block.take_gradient(self.parameters);
         let mut d_map = block.take_gradient(self.map);
-        let (columns, components) = (block.columns(self.y), block.columns(self.y) / 3);
-        let stretch = T::of(block.data(self.map)[1].f64().exp());
-        let (x, d_y) = (block.data(self.parameters), block.gradient(self.y));
-        for (i, d_y) in d_y.chunks_exact(columns).enumerate() {
-            for (m, &d_y) in d_y.iter().enumerate() {
-                let mean = m / components == 1;
-                if let Some(d_x) = &mut d_x {
-                    d_x[i * columns + m] += if mean { stretch * d_y } else { d_y };
-                }
-                if let Some(d_map) = d_map.as_mut().filter(|_| m >= components) {
-                    d_map[0] += if mean { d_y } else { T::ZERO };
-                    d_map[1] += if mean { d_y * stretch * x[i * columns + m] } else { d_y };
-                }
-            }
-        }
+        let (x, map, d_y) = (block.data(self.parameters), block.data(self.map), block.gradient(self.y));
+        affine_mixture_gradient(d_y, x, block.columns(self.y), map[1], (d_x.as_deref_mut(), d_map.as_deref_mut()));
         block.put_gradient(d_x);
         block.put_gradient(d_map);
     }
@@ -246,6 +233,27 @@ fn affine_mixture<T: Real>(x: &[T], columns: usize, shift: T, scale: T, y: &mut 
                 1 => shift + stretch * x,
                 _ => x + scale,
             };
+        }
+    }
+}
+
+/// Of the parameters and of (shift, scale); either may be left out.
+fn affine_mixture_gradient<T: Real>(
+    d_y: &[T],
+    x: &[T],
+    columns: usize,
+    scale: T,
+    (mut d_x, mut d_map): (Option<&mut [T]>, Option<&mut [T]>),
+) {
+    let stretch = T::of(scale.f64().exp());
+    for (place, (&x, &d_y)) in x.iter().zip(d_y).enumerate() {
+        let kind = place % columns / (columns / 3);
+        if let Some(d_x) = &mut d_x {
+            d_x[place] += if kind == 1 { stretch * d_y } else { d_y };
+        }
+        if let Some(d_map) = &mut d_map {
+            d_map[0] += if kind == 1 { d_y } else { T::ZERO };
+            d_map[1] += [T::ZERO, d_y * stretch * x, d_y][kind];
         }
     }
 }

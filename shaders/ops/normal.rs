@@ -4,7 +4,7 @@ use super::real::Real;
 use super::vectorized::Isa;
 
 /// From here on Mills' ratio is a continued fraction; below, a series.
-const TAIL: f64 = 1.5;
+const TAIL: f64 = 2.0;
 
 /// (ln Q(x), phi(x) / Q(x)): the logarithm of the survival function Q(x) = 1 - Phi(x), and the hazard, which is minus
 /// its slope. Laplace's continued fraction of Mills' ratio, and the series of Phi (Abramowitz & Stegun 26.2.11, 14).

@@ -84,28 +84,39 @@ impl Cosine {
         let mut d_keys = block.take_gradient(self.keys);
         let columns = block.columns(self.query);
         let (query, keys) = (block.data(self.query), block.data(self.keys));
-        let (y, d_y, pool) = (block.data(self.y), block.gradient(self.y), block.columns(self.y));
-        for (b, query) in query.chunks_exact(columns).enumerate() {
-            let query_scale = inverse_length(query);
-            for (m, key) in keys.chunks_exact(columns).enumerate() {
-                let (cos, d_cos) = (y[b * pool + m], d_y[b * pool + m]);
-                if d_cos == T::ZERO {
-                    continue;
+        let targets = (d_query.as_deref_mut(), d_keys.as_deref_mut());
+        cosine_gradient((query, keys, columns), block.data(self.y), block.gradient(self.y), targets);
+        block.put_gradient(d_query);
+        block.put_gradient(d_keys);
+    }
+}
+
+/// Spec 6.3; either side may be left out.
+fn cosine_gradient<T: Real>(
+    (query, keys, columns): (&[T], &[T], usize),
+    y: &[T],
+    d_y: &[T],
+    (mut d_query, mut d_keys): (Option<&mut [T]>, Option<&mut [T]>),
+) {
+    let pool = keys.len() / columns;
+    let key_scales: Vec<T> = keys.chunks_exact(columns).map(inverse_length).collect();
+    for (b, query) in query.chunks_exact(columns).enumerate() {
+        let query_scale = inverse_length(query);
+        for (m, key) in keys.chunks_exact(columns).enumerate() {
+            let (cos, d_cos, key_scale) = (y[b * pool + m], d_y[b * pool + m], key_scales[m]);
+            if d_cos == T::ZERO {
+                continue;
+            }
+            for j in 0..columns {
+                let (unit_query, unit_key) = (query[j] * query_scale, key[j] * key_scale);
+                if let Some(d_keys) = &mut d_keys {
+                    d_keys[m * columns + j] += d_cos * (unit_query - cos * unit_key) * key_scale;
                 }
-                let key_scale = inverse_length(key);
-                for j in 0..columns {
-                    let (unit_query, unit_key) = (query[j] * query_scale, key[j] * key_scale);
-                    if let Some(d_keys) = &mut d_keys {
-                        d_keys[m * columns + j] += d_cos * (unit_query - cos * unit_key) * key_scale;
-                    }
-                    if let Some(d_query) = &mut d_query {
-                        d_query[b * columns + j] += d_cos * (unit_key - cos * unit_query) * query_scale;
-                    }
+                if let Some(d_query) = &mut d_query {
+                    d_query[b * columns + j] += d_cos * (unit_key - cos * unit_query) * query_scale;
                 }
             }
         }
-        block.put_gradient(d_query);
-        block.put_gradient(d_keys);
     }
 }
 
@@ -167,10 +178,7 @@ impl Distance {
         if let Some(d_cosines) = &mut d_cosines {
             let d_y = block.gradient(self.y);
             let (chosen, pool) = (block.ids(self.chosen), block.columns(self.cosines));
-            let n = chosen.len() / d_y.len().max(1);
-            for (i, &m) in chosen.iter().enumerate() {
-                d_cosines[i / n * pool + m as usize] -= d_y[i / n];
-            }
+            key_distance_gradient(d_y, chosen, pool, d_cosines);
         }
         block.put_gradient(d_cosines);
     }
@@ -183,3 +191,11 @@ fn key_distance<T: Real>(cosines: &[T], pool: usize, chosen: &[u32], y: &mut [T]
     }
 }
 
+
+/// d_cosines -= d_y at the chosen columns.
+fn key_distance_gradient<T: Real>(d_y: &[T], chosen: &[u32], pool: usize, d_cosines: &mut [T]) {
+    let n = chosen.len() / d_y.len().max(1);
+    for (i, &m) in chosen.iter().enumerate() {
+        d_cosines[i / n * pool + m as usize] -= d_y[i / n];
+    }
+}

@@ -47,11 +47,7 @@ impl Softmax {
         let mut d_x = block.take_gradient(self.x);
         if let Some(d_x) = &mut d_x {
             let columns = block.columns(self.y);
-            let rows = block.data(self.y).chunks_exact(columns).zip(block.gradient(self.y).chunks_exact(columns));
-            for ((y, d_y), d_x) in rows.zip(d_x.chunks_exact_mut(columns)) {
-                let along: T = y.iter().zip(d_y).map(|(&y, &d_y)| y * d_y).sum();
-                d_x.iter_mut().zip(y.iter().zip(d_y)).for_each(|(d_x, (&y, &d_y))| *d_x += y * (d_y - along));
-            }
+            softmax_gradient(block.data(self.y), block.gradient(self.y), columns, d_x);
         }
         block.put_gradient(d_x);
     }
@@ -72,12 +68,8 @@ impl CrossEntropy {
         let columns = block.columns(self.logits);
         let mut d_logits = block.take_gradient(self.logits);
         if let Some(d_logits) = &mut d_logits {
-            let rows = block.gradient(self.y).iter().zip(block.ids(self.classes));
-            let shares = block.work.saved[place].chunks_exact(columns);
-            for ((d_logits, shares), (&d_y, &class)) in d_logits.chunks_exact_mut(columns).zip(shares).zip(rows) {
-                d_logits.iter_mut().zip(shares).for_each(|(d_logit, &share)| *d_logit += d_y * share);
-                d_logits[class as usize] -= d_y;
-            }
+            let shares = &block.work.saved[place];
+            cross_entropy_gradient(block.gradient(self.y), shares, block.ids(self.classes), columns, d_logits);
         }
         block.put_gradient(d_logits);
     }
@@ -99,6 +91,24 @@ pub(crate) fn softmax_row<T: Real, I: Isa>(x: &[T], y: &mut [T]) {
     let total = y.iter().copied().fold(T::ZERO, |total, y| total + y);
     let inverse = T::ONE / total;
     y.iter_mut().for_each(|y| *y *= inverse);
+}
+
+/// d_x += y (d_y - y . d_y).
+fn softmax_gradient<T: Real>(y: &[T], d_y: &[T], columns: usize, d_x: &mut [T]) {
+    let rows = y.chunks_exact(columns).zip(d_y.chunks_exact(columns));
+    for ((y, d_y), d_x) in rows.zip(d_x.chunks_exact_mut(columns)) {
+        let along: T = y.iter().zip(d_y).map(|(&y, &d_y)| y * d_y).sum();
+        d_x.iter_mut().zip(y.iter().zip(d_y)).for_each(|(d_x, (&y, &d_y))| *d_x += y * (d_y - along));
+    }
+}
+
+/// d_logits += d_y (share - 1 of the class).
+fn cross_entropy_gradient<T: Real>(d_y: &[T], shares: &[T], classes: &[u32], columns: usize, d_logits: &mut [T]) {
+    let rows = d_y.iter().zip(classes).zip(shares.chunks_exact(columns));
+    for (((&d_y, &class), shares), d_logits) in rows.zip(d_logits.chunks_exact_mut(columns)) {
+        d_logits.iter_mut().zip(shares).for_each(|(d_logit, &share)| *d_logit += d_y * share);
+        d_logits[class as usize] -= d_y;
+    }
 }
 
 vectorized! {

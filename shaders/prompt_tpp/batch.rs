@@ -4,6 +4,8 @@ use super::{Config, Goal};
 use crate::Error;
 use crate::ops::{ALL_TYPES, Feed, Gap, Real, Tape, time_encoding};
 
+const DAY_MS: i64 = 86_400_000;
+
 /// In place of a time: there is none.
 pub const NEVER_MS: i64 = i64::MIN;
 
@@ -128,6 +130,8 @@ impl<T: Real> Making<'_, T> {
             feed.ids[n] = match *name {
                 "context" => (0..feed.sequences).map(|b| batch.context[b].min(batch.range(b).len() as u32)).collect(),
                 "type" => batch.types.to_vec(),
+                "types before" => types_before(batch, config, 0..batch.types.len()),
+                "types before newest" => types_before(batch, config, queries.iter().map(|query| query.newest)),
                 "visible" => {
                     let own = u32::from(config.self_token);
                     (0..feed.sequences).flat_map(|b| (0..batch.range(b).len() as u32).map(move |i| i + own)).collect()
@@ -293,22 +297,42 @@ fn prompt_times(batch: &Batch<'_>, config: &Config) -> Vec<f64> {
     (0..batch.sequences()).map(of_sequence).collect()
 }
 
-/// Per event: the standardized logarithm of its gap and whether it has one; the time of day and of week as angles.
+/// Each event's first of its sequence.
+fn firsts(batch: &Batch<'_>) -> Vec<usize> {
+    (0..batch.sequences()).flat_map(|b| batch.range(b).map(move |_| batch.range(b).start)).collect()
+}
+
+/// Per event the types of those before it, newest first, plus 1; 0 where there is none.
+fn types_before(batch: &Batch<'_>, config: &Config, events: impl IntoIterator<Item = usize>) -> Vec<u32> {
+    let firsts = firsts(batch);
+    let before = |i: usize, lag: usize| if i - firsts[i] >= lag { batch.types[i - lag] + 1 } else { 0 };
+    events.into_iter().flat_map(|i| (1..=config.before()).map(move |lag| (i, lag))).map(|(i, lag)| before(i, lag)).collect()
+}
+
+/// Per event, of itself and of those before it, zero where there is none: the standardized logarithm of the gap and
+/// whether there was one; the time of day and of week as angles.
 fn features<T: Real>(batch: &Batch<'_>, config: &Config, events: impl IntoIterator<Item = usize>) -> Vec<T> {
-    const DAY_MS: i64 = 86_400_000;
-    let mut starts = vec![false; batch.types.len()];
-    batch.offsets[..batch.sequences()].iter().for_each(|&start| starts[start as usize] = true);
-    let mut features = Vec::new();
-    for i in events {
+    let (columns, firsts) = (config.features(), firsts(batch));
+    let mut single = Vec::with_capacity(batch.types.len() * columns);
+    for i in 0..batch.types.len() {
         if config.gap_inputs {
-            let gap = if starts[i] { None } else { Some(batch.times_ms[i].saturating_sub(batch.times_ms[i - 1])) };
-            features.push(T::of(gap.map_or(0.0, |gap| config.standardized(gap))));
-            features.push(if gap.is_some() { T::ONE } else { T::ZERO });
+            let gap = (i > firsts[i]).then(|| batch.times_ms[i].saturating_sub(batch.times_ms[i - 1]));
+            single.push(T::of(gap.map_or(0.0, |gap| config.standardized(gap))));
+            single.push(if gap.is_some() { T::ONE } else { T::ZERO });
         }
         if config.clock_inputs {
             for period in [DAY_MS, 7 * DAY_MS] {
                 let angle = batch.times_ms[i].rem_euclid(period) as f64 / period as f64 * std::f64::consts::TAU;
-                features.extend([T::of(angle.sin()), T::of(angle.cos())]);
+                single.extend([T::of(angle.sin()), T::of(angle.cos())]);
+            }
+        }
+    }
+    let mut features = Vec::new();
+    for i in events {
+        for lag in 0..config.recent {
+            match i.checked_sub(lag).filter(|&at| at >= firsts[i]) {
+                Some(at) => features.extend_from_slice(&single[at * columns..(at + 1) * columns]),
+                None => features.resize(features.len() + columns, T::ZERO),
             }
         }
     }

@@ -62,7 +62,10 @@ pub struct Config {
     pub components: usize,
     /// What the attention's weights are normalized by.
     pub self_token: bool,
-    /// Whether events bring the logarithm of their gap, and query rows start from the newest event.
+    /// How many of the newest events a row sees at once, its own among them: a short causal convolution. Query rows
+    /// start from the same of the newest event. Canonically 0: events bring their type alone, query rows start at zero.
+    pub recent: usize,
+    /// Whether events bring the logarithm of their gap.
     pub gap_inputs: bool,
     /// Whether events bring the time of day and the day of the week (UTC).
     pub clock_inputs: bool,
@@ -107,6 +110,7 @@ impl Default for Config {
             hidden: 64,
             components: 8,
             self_token: false,
+            recent: 4,
             gap_inputs: true,
             clock_inputs: false,
             forecasts: true,
@@ -148,6 +152,11 @@ impl Config {
         2 * usize::from(self.gap_inputs) + 4 * usize::from(self.clock_inputs)
     }
 
+    /// Events before its own that a row sees at once.
+    fn before(&self) -> usize {
+        self.recent.saturating_sub(1)
+    }
+
     /// Columns of the encodings of time and place.
     fn encoding(&self) -> usize {
         self.time_width + self.order_width
@@ -164,10 +173,14 @@ impl Config {
         let mut list: Vec<(String, usize, usize, Part)> = Vec::new();
         let mut add = |name: &str, rows, columns, part| list.push((name.to_owned(), rows, columns, part));
         add("embedding", self.types, d, Part::Base);
-        if self.features() > 0 {
-            add("features.weight", self.features(), d, Part::Base);
+        if self.recent > 0 {
+            // Row 0: there is no such event.
+            add("before.embedding", self.types + 1, d, Part::Base);
+            add("before.weight", self.before() * d, d, Part::Base);
+            add("features.weight", self.recent * self.features(), d, Part::Base);
             add("query.embedding", self.types, d, Part::Base);
-            add("query.features.weight", self.features(), d, Part::Base);
+            add("query.before.weight", self.before() * d, d, Part::Base);
+            add("query.features.weight", self.recent * self.features(), d, Part::Base);
         }
         for head in 0..self.heads {
             for layer in 0..self.layers {
@@ -183,6 +196,7 @@ impl Config {
         }
         let state = self.heads * d;
         if self.forecasts {
+            let state = state + self.recent * self.features();
             add("gap.weight", state, 3 * self.components, Part::Heads);
             add("gap.bias", 1, 3 * self.components, Part::Heads);
             add("type.state.weight", state, self.hidden, Part::Heads);
@@ -260,22 +274,15 @@ impl Network {
         let visible_to_queries = tape.input_ids("visible to queries", query, 1);
         let query_times = tape.input("query time", query, config.encoding());
 
-        let embedding = tape.tensor(tensors, "embedding");
-        let mut z = tape.gather(embedding, types, 1, event);
-        let mut start = None;
-        if config.features() > 0 {
-            let features = tape.input("features", event, config.features());
-            let weight = tape.tensor(tensors, "features.weight");
-            z = tape.linear(features, weight, None, Some(z));
-            let newest = tape.input_ids("newest type", query, 1);
-            let embedding = tape.tensor(tensors, "query.embedding");
-            let row = tape.gather(embedding, newest, 1, query);
-            let features = tape.input("newest features", query, config.features());
-            let weight = tape.tensor(tensors, "query.features.weight");
-            let row = tape.linear(features, weight, None, Some(row));
-            start = Some(tape.apply(Function::Tanh, row, None));
+        let (z, _) = network.events(config, tensors, ["", "", "features"], types, event);
+        let (mut start, mut newest_features) = (None, None);
+        if config.recent > 0 {
+            let newest = network.tape.input_ids("newest type", query, 1);
+            let names = ["query.", "newest ", "newest features"];
+            let (row, features) = network.events(config, tensors, names, newest, query);
+            (start, newest_features) = (Some(row), features);
         }
-        let z = tape.apply(Function::Tanh, z, None);
+        let tape = &mut network.tape;
         let of_types = tape.segment(z, context, true, sequence).detached();
         let of_times = tape.segment(times, context, true, sequence);
         let about = tape.concat(&[of_types, of_times]);
@@ -292,7 +299,10 @@ impl Network {
         let encoder = Encoder { config, tensors, prefix, context, visible, times, prompt_times, match_weights };
         let mut states = encoder.record(&mut network, z, about, &all).into_iter();
         if config.forecasts {
-            let state = states.next().expect("one state per kind of query");
+            let mut state = states.next().expect("one state per kind of query");
+            if let Some(features) = newest_features {
+                state = network.tape.concat(&[state, features]);
+            }
             network.forecasting_head(config, tensors, state, goal, (query, node));
         }
         if config.intensity {
@@ -300,6 +310,35 @@ impl Network {
             network.intensity_head(tensors, state, goal, grid);
         }
         network
+    }
+
+    /// tanh of what an event and the few before it bring, their types and features; and the features as they are.
+    fn events(
+        &mut self,
+        config: &Config,
+        tensors: &Tensors,
+        names: [&'static str; 3],
+        types: Ids,
+        axis: Axis,
+    ) -> (Value, Option<Value>) {
+        let (tape, [tensor, input, features]) = (&mut self.tape, names);
+        let embedding = tape.tensor(tensors, &format!("{tensor}embedding"));
+        let mut z = tape.gather(embedding, types, 1, axis);
+        if config.before() > 0 {
+            let name = if input.is_empty() { "types before" } else { "types before newest" };
+            let before = tape.input_ids(name, axis, config.before());
+            let embedding = tape.tensor(tensors, "before.embedding");
+            let rows = tape.gather(embedding, before, 1, axis);
+            let weight = tape.tensor(tensors, &format!("{tensor}before.weight"));
+            z = tape.linear(rows, weight, None, Some(z));
+        }
+        let brings_features = config.recent > 0 && config.features() > 0;
+        let features = brings_features.then(|| tape.input(features, axis, config.recent * config.features()));
+        if let Some(features) = features {
+            let weight = tape.tensor(tensors, &format!("{tensor}features.weight"));
+            z = tape.linear(features, weight, None, Some(z));
+        }
+        (tape.apply(Function::Tanh, z, None), features)
     }
 
     /// A mixture of the gap, and the types given the gap.

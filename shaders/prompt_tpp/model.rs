@@ -292,12 +292,13 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
         let mut generator = generator(seed, 1 + n as u64);
         let inputs = match tensor.name.as_str() {
             name if name.ends_with(".bias") => config.fan_in(name),
+            name if name.ends_with("features.weight") => config.features().max(1),
             _ => tensor.rows,
         };
         let bound = 1.0 / (inputs as f64).sqrt();
         for (place, value) in values[tensor.range()].iter_mut().enumerate() {
             *value = match tensor.name.as_str() {
-                "embedding" | "query.embedding" => gaussian(&mut generator),
+                "embedding" | "query.embedding" | "before.embedding" => gaussian(&mut generator) * std::env::var("ESTD").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0),
                 name if name.ends_with(".prompts") || name.ends_with(".keys") => 2.0 * uniform(&mut generator) - 1.0,
                 "calibration.time" | "calibration.type" | "intensity.log_scale" | "type.bias" => 0.0,
                 "gap.bias" => match (place / config.components, place % config.components) {
@@ -316,25 +317,26 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
 impl Config {
     /// Queries begin with the keys' map of the encodings, so that what is near in time and place begins near.
     fn align(&self, tensors: &Tensors, values: &mut [f32]) {
-        let scale: f32 = std::env::var("TIED").ok().and_then(|x| x.parse().ok()).unwrap_or(0.0);
-        if scale == 0.0 {
-            return;
-        }
+        let get = |n: &str| -> f32 { std::env::var(n).ok().and_then(|x| x.parse().ok()).unwrap_or(0.0) };
+        let (tt, to) = (get("TIEDT"), get("TIEDO"));
         for head in 0..self.heads {
             for layer in 0..self.layers {
-                let part = |name: &str| {
-                    let tensor = tensors.get(&format!("head{head}.layer{layer}.{name}.weight")).expect("it is listed");
-                    tensor.offset + self.width * tensor.columns..tensor.range().end
-                };
-                values[part("key")].iter_mut().for_each(|x| *x *= scale);
-                let key = values[part("key")].to_vec();
-                values[part("query")].copy_from_slice(&key);
+                for (scale, start, rows) in [(tt, self.width, self.time_width), (to, self.width + self.time_width, self.order_width)] {
+                    if scale == 0.0 { continue; }
+                    let part = |name: &str| {
+                        let tensor = tensors.get(&format!("head{head}.layer{layer}.{name}.weight")).expect("it is listed");
+                        tensor.offset + start * tensor.columns..tensor.offset + (start + rows) * tensor.columns
+                    };
+                    values[part("key")].iter_mut().for_each(|x| *x *= scale);
+                    let key = values[part("key")].to_vec();
+                    values[part("query")].copy_from_slice(&key);
+                }
             }
         }
     }
 
     /// Inputs of the linear map that a bias belongs to.
     fn fan_in(&self, bias: &str) -> usize {
-        if bias.starts_with("head") { self.width + self.encoding() } else { self.heads * self.width }
+        if bias.starts_with("head") { self.width + self.encoding() } else { self.heads * self.width + self.recent * self.features() }
     }
 }

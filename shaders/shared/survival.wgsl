@@ -2,7 +2,7 @@
 const HALF_LOG_TAU: f32 = 0.9189385332;
 
 fn log_survival(x: f32) -> vec2<f32> {
-    if (x > 1.5) {
+    if (x > 2.0) {
         var fraction = x;
         for (var n = 60.0; n > 0.0; n -= 1.0) {
             fraction = x + n / fraction;

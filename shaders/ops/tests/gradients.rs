@@ -156,7 +156,7 @@ fn gather_of_single_rows_and_of_groups_of_a_computed_table() {
     let mut bed = Bed::new(&[("table", 6, 3), ("w", 3, 4)]);
     let (table, w) = (bed.tensor("table"), bed.tensor("w"));
     let projected = bed.tape.linear(table, w, None, None);
-    let ids = bed.tape.input_ids("single", bed.event, 1);
+    let ids = bed.tape.input_ids("single", bed.event, 2);
     let y = bed.tape.gather(projected, ids, 1, bed.event);
     bed.check(y, |_, n| (n * 5 % 6) as u32);
     let mut bed = Bed::new(&[("table", 6, 3)]);

@@ -20,7 +20,7 @@ fn config(self_token: bool) -> Config {
         chosen: 2,
         prompt_rows: 2,
         self_token,
-        gap_inputs: false,
+        recent: 0,
         forecasts: false,
         intensity: true,
         samples: [4, 4],
