@@ -47,8 +47,8 @@ pub mod device;
 mod error;
 mod gpu;
 mod kernel;
-mod pass;
 pub(crate) mod ops;
+mod pass;
 pub mod prompt_tpp;
 pub mod sdim;
 #[cfg(test)]

@@ -7,11 +7,15 @@
 use std::ops::Range;
 
 use super::block::Block;
+use super::gpu::sight;
+use super::kernels::{AttentionKeyGradientParams, AttentionParams, AttentionQueryGradientParams};
+use super::launch::Launch;
 use super::linear::add;
 use super::product::{Extent, Left, add_product, transpose};
 use super::real::{Real, larger, madd};
 use super::tape::{Ids, Tape, Value};
 use super::vectorized::{Isa, vectorized};
+use crate::Error;
 
 /// What the weights are normalized by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +63,14 @@ impl Tape {
         let mut inputs = vec![query];
         for (pair, of) in [(Some(rows), None), (Some(prefix), None), (own, Some(axis))] {
             let Some(KeyValue { key, value }) = pair else { continue };
-            assert!(self.columns_of(key) == d && self.columns_of(value) == d, "queries, keys and values are of one width");
-            assert!(self.axis_of(key) == self.axis_of(value) && of.is_none_or(|of| of == self.axis_of(key)), "rows of keys");
+            assert!(
+                self.columns_of(key) == d && self.columns_of(value) == d,
+                "queries, keys and values are of one width"
+            );
+            assert!(
+                self.axis_of(key) == self.axis_of(value) && of.is_none_or(|of| of == self.axis_of(key)),
+                "rows of keys"
+            );
             inputs.extend([key, value]);
         }
         assert!(own.is_none() || form == Form::SelfToken, "own keys are for the self token");
@@ -141,9 +151,8 @@ impl Attention {
     pub fn backward<T: Real>(&self, place: usize, block: &mut Block<'_, T>) {
         let d = block.columns(self.query);
         let pairs = [Some(self.rows), Some(self.prefix), self.own];
-        let mut taken = pairs.map(|pair| {
-            pair.map(|pair| (block.take_gradient(pair.key), block.take_gradient(pair.value)))
-        });
+        let mut taken =
+            pairs.map(|pair| pair.map(|pair| (block.take_gradient(pair.key), block.take_gradient(pair.value))));
         let mut d_query = block.take_gradient(self.query);
         let weights = std::mem::take(&mut block.work.saved[place]);
         let mut scratch: [Vec<T>; 6] = std::array::from_fn(|_| block.take_scratch());
@@ -361,9 +370,10 @@ impl<T: Real> Gradient<'_, T> {
             }
             let extent = Extent { rows: LANES, depth: queries - start, columns: d };
             let from = (start * stride + first).min(queries * stride);
-            for (left, right, target) in
-                [(&self.d_scores[..], self.query, &mut *d_keys), (&self.weights[..queries * stride], self.d_y, &mut *d_values)]
-            {
+            for (left, right, target) in [
+                (&self.d_scores[..], self.query, &mut *d_keys),
+                (&self.weights[..queries * stride], self.d_y, &mut *d_values),
+            ] {
                 let left = Left { data: &left[from..queries * stride], row: 1, column: stride };
                 add_product(extent, left, &right[start * d..], d, &mut target[first * d..], d);
             }
@@ -414,5 +424,64 @@ vectorized! {
                 *d_score = weight * scale * (*d_score - along);
             }
         }
+    }
+}
+
+impl Attention {
+    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (queries, d) = (on.rows(self.query), on.columns(self.query));
+        let [rows, prefix, own] = self.pack_keys(on)?;
+        let scales = on.saved(place, 3 * queries)?;
+        let params = AttentionParams {
+            queries: queries as u32,
+            d: d as u32,
+            one_plus: (self.form == Form::OnePlus).into(),
+            has_own: self.own.is_some().into(),
+        };
+        let seen = on.buffers.sights[&sight(on.tape, self)].seen.buffer().clone();
+        let buffers = [&on.data(self.query), &rows, &prefix, &own, &seen, &on.data(self.y), &scales];
+        on.pass.dispatch(&on.kernels.attention, &params, &buffers, queries as u64)
+    }
+
+    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (queries, d) = (on.rows(self.query), on.columns(self.query));
+        let [rows, prefix, own] = self.pack_keys(on)?;
+        let parts = [on.data(self.query), on.data(self.y), on.gradient(self.y)];
+        let query = on.pack(3, &parts, queries, d)?;
+        let scales = on.saved(place, 3 * queries)?;
+        let sight = &on.buffers.sights[&sight(on.tape, self)];
+        let seen = sight.seen.buffer().clone();
+        let asked = [sight.by_rows.buffer().clone(), sight.by_prefix.buffer().clone()];
+        let d_query = on.packed(4, 3 * queries * d)?;
+        let has_own = self.own.is_some().into();
+        let params = AttentionQueryGradientParams { queries: queries as u32, d: d as u32, has_own };
+        let buffers = [&query, &rows, &prefix, &own, &seen, &scales, &d_query];
+        on.pass.dispatch(&on.kernels.attention_query_gradient, &params, &buffers, queries as u64)?;
+        on.unpack(&d_query, self.query, 0, 3 * d)?;
+        if let Some(own) = self.own {
+            on.unpack(&d_query, own.key, d, 3 * d)?;
+            on.unpack(&d_query, own.value, 2 * d, 3 * d)?;
+        }
+        for ((pair, keys), asked) in [(self.rows, &rows), (self.prefix, &prefix)].into_iter().zip(&asked) {
+            let count = on.rows(pair.key);
+            let d_rows = on.packed(4, 2 * count * d)?;
+            let params = AttentionKeyGradientParams { keys: count as u32, d: d as u32 };
+            let buffers = [&query, keys, asked, &seen, &scales, &d_rows];
+            on.pass.dispatch(&on.kernels.attention_key_gradient, &params, &buffers, count as u64)?;
+            on.unpack(&d_rows, pair.key, 0, 2 * d)?;
+            on.unpack(&d_rows, pair.value, d, 2 * d)?;
+        }
+        Ok(())
+    }
+
+    fn pack_keys(&self, on: &mut Launch<'_>) -> Result<[wgpu::Buffer; 3], Error> {
+        let mut pairs = [on.nothing(), on.nothing(), on.nothing()];
+        let kinds = [Some(self.rows), Some(self.prefix), self.own];
+        for (n, pair) in kinds.into_iter().enumerate() {
+            let Some(KeyValue { key, value }) = pair else { continue };
+            let parts = [on.data(key), on.data(value)];
+            pairs[n] = on.pack(n, &parts, on.rows(key), on.columns(key))?;
+        }
+        Ok(pairs)
     }
 }

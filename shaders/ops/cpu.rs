@@ -67,13 +67,8 @@ impl<T: Real> Cpu<T> {
         self.forward_tables(parameters, feed);
         self.partition(feed);
         let tape = self.tape.clone();
-        let shared = Shared {
-            tape: &tape,
-            feed,
-            parameters,
-            tables: Some(&self.tables.data),
-            transposes: &self.transposes,
-        };
+        let shared =
+            Shared { tape: &tape, feed, parameters, tables: Some(&self.tables.data), transposes: &self.transposes };
         let of_tables = &self.of_tables;
         self.groups.par_iter_mut().for_each(|group| group.run(shared, of_tables, backward));
         if let Some(gradient) = gradient {

@@ -3,9 +3,15 @@
 use std::ops::Range;
 
 use super::block::Block;
+use super::kernels::{
+    ConcatParams, ExpandParams, SegmentGradientParams, SegmentParams, WeightedSumGradientParams, WeightedSumParams,
+};
+use super::launch::Launch;
+use super::launch::groups;
 use super::linear::add;
 use super::real::Real;
 use super::tape::{Axis, Ids, Tape, Value};
+use crate::Error;
 
 /// Which coarse row a fine row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,5 +276,143 @@ fn concat<T: Real>(part: &[T], columns: usize, whole: &mut [T], (start, all): (u
 fn concat_gradient<T: Real>(d_whole: &[T], (start, all): (usize, usize), d_part: &mut [T], columns: usize) {
     for (row, part) in d_whole.chunks_exact(all).zip(d_part.chunks_exact_mut(columns)) {
         add(&row[start..start + columns], part);
+    }
+}
+
+impl Expand {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (group, owners) = self.owner(on);
+        let len = on.len(self.y);
+        let params = ExpandParams { len: len as u32, columns: on.columns(self.y) as u32, group };
+        let buffers = [&on.data(self.x), &on.data(self.coarse), &owners, &on.data(self.y)];
+        on.pass.dispatch(&k.expand, &params, &buffers, groups(len))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let d_y = on.gradient(self.y);
+        on.add(&d_y, self.x)?;
+        if !self.coarse.trained {
+            return Ok(());
+        }
+        let (rows, columns) = (on.rows(self.x), on.columns(self.x));
+        let (group, offsets) = match self.owner {
+            Owner::Table => {
+                return on.weight_gradient(None, &d_y, (rows, columns), None, Some(self.coarse));
+            }
+            Owner::Group(size) => (size as u32, on.nothing()),
+            Owner::Sequence => {
+                let axis = on.axis(self.x).expect("rows of sequences");
+                (0, on.buffers.offsets[axis].buffer().clone())
+            }
+        };
+        let params = SegmentParams {
+            rows: on.rows(self.coarse) as u32,
+            columns: columns as u32,
+            group,
+            has_counts: 0,
+            mean: 0,
+            accumulate: 1,
+        };
+        let buffers = [&d_y, &offsets, &on.nothing(), &on.gradient(self.coarse)];
+        on.pass.dispatch(&on.kernels.segment, &params, &buffers, groups(on.len(self.coarse)))
+    }
+
+    fn owner(&self, on: &Launch<'_>) -> (u32, wgpu::Buffer) {
+        match self.owner {
+            Owner::Table => (u32::MAX, on.nothing()),
+            Owner::Group(size) => (size as u32, on.nothing()),
+            Owner::Sequence => {
+                let axis = on.axis(self.x).expect("rows of sequences");
+                (0, on.buffers.owners[axis].buffer().clone())
+            }
+        }
+    }
+}
+
+impl WeightedSum {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (rows, columns) = (on.rows(self.y) as u32, on.columns(self.y) as u32);
+        let params = WeightedSumParams { rows, columns, group: self.group as u32 };
+        let buffers = [&on.data(self.x), &on.data(self.weights), &on.data(self.y)];
+        on.pass.dispatch(&k.weighted_sum, &params, &buffers, groups(on.len(self.y)))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let rows = on.rows(self.x);
+        let params = WeightedSumGradientParams {
+            rows: rows as u32,
+            columns: on.columns(self.x) as u32,
+            group: self.group as u32,
+            of_x: self.x.trained.into(),
+            of_weights: self.weights.trained.into(),
+        };
+        let spare = [on.packed(0, 1)?, on.packed(1, 1)?];
+        let d_x = if self.x.trained { on.gradient(self.x) } else { spare[0].clone() };
+        let d_weights = if self.weights.trained { on.gradient(self.weights) } else { spare[1].clone() };
+        let d_y = on.gradient(self.y);
+        let buffers = [&d_y, &on.data(self.x), &on.data(self.weights), &d_x, &d_weights];
+        on.pass.dispatch(&k.weighted_sum_gradient, &params, &buffers, groups(rows))
+    }
+}
+
+impl Segment {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let axis = on.axis(self.x).expect("rows of sequences");
+        let offsets = on.buffers.offsets[axis].buffer().clone();
+        let params = SegmentParams {
+            rows: on.rows(self.y) as u32,
+            columns: on.columns(self.y) as u32,
+            group: 0,
+            has_counts: 1,
+            mean: self.mean.into(),
+            accumulate: 0,
+        };
+        let buffers = [&on.data(self.x), &offsets, &on.ids(self.counts), &on.data(self.y)];
+        on.pass.dispatch(&k.segment, &params, &buffers, groups(on.len(self.y)))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.x.trained {
+            return Ok(());
+        }
+        let k = on.kernels;
+        let axis = on.axis(self.x).expect("rows of sequences");
+        let (offsets, owners) = (&on.buffers.offsets[axis], &on.buffers.owners[axis]);
+        let (offsets, owners) = (offsets.buffer().clone(), owners.buffer().clone());
+        let len = on.len(self.x);
+        let columns = on.columns(self.x) as u32;
+        let params = SegmentGradientParams { len: len as u32, columns, mean: self.mean.into() };
+        let (d_y, d_x) = (on.gradient(self.y), on.gradient(self.x));
+        let buffers = [&d_y, &owners, &offsets, &on.ids(self.counts), &d_x];
+        on.pass.dispatch(&k.segment_gradient, &params, &buffers, groups(len))
+    }
+}
+
+impl Concat {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (all, whole, mut start) = (on.columns(self.y), on.data(self.y), 0);
+        for &part in &self.parts {
+            let (len, columns) = (on.len(part), on.columns(part));
+            let params =
+                ConcatParams { len: len as u32, columns: columns as u32, all: all as u32, start: start as u32 };
+            let part = on.data(part);
+            on.pass.dispatch(&k.concat, &params, &[&part, &whole], groups(len))?;
+            start += columns;
+        }
+        Ok(())
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (all, whole, mut start) = (on.columns(self.y), on.gradient(self.y), 0);
+        for &part in &self.parts {
+            on.unpack(&whole, part, start, all)?;
+            start += on.columns(part);
+        }
+        Ok(())
     }
 }

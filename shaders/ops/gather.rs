@@ -1,9 +1,15 @@
 //! Rows of a table by their numbers: embeddings, and prompts chosen from a pool.
 
 use super::block::Block;
+use super::kernels::{GatherGradientParams, GatherParams};
+use super::launch::CHUNK_MIN;
+use super::launch::CHUNKS_MAX;
+use super::launch::Launch;
+use super::launch::groups;
 use super::linear::add;
 use super::real::Real;
 use super::tape::{Axis, Ids, Tape, Value};
+use crate::Error;
 
 /// See [`Tape::gather`].
 #[derive(Debug)]
@@ -56,5 +62,37 @@ fn gather<T: Real>(table: &[T], ids: &[u32], width: usize, y: &mut [T]) {
 fn gather_gradient<T: Real>(d_y: &[T], ids: &[u32], width: usize, d_table: &mut [T]) {
     for (row, &id) in d_y.chunks_exact(width).zip(ids) {
         add(row, &mut d_table[id as usize * width..][..width]);
+    }
+}
+
+impl Gather {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let len = on.len(self.y);
+        let width = (self.rows_per_id * on.columns(self.table)) as u32;
+        let buffers = [&on.data(self.table), &on.ids(self.ids), &on.data(self.y)];
+        on.pass.dispatch(&k.gather, &GatherParams { len: len as u32, width }, &buffers, groups(len))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.table.trained {
+            return Ok(());
+        }
+        let (width, len) = (self.rows_per_id * on.columns(self.table), on.len(self.table));
+        let ids = on.len(self.y) / width;
+        let chunk = ids.div_ceil(CHUNKS_MAX).max(CHUNK_MIN);
+        let chunks = ids.div_ceil(chunk);
+        on.buffers.partials.reserve(on.gpu, 4 * (chunks * len) as u64)?;
+        let params = GatherGradientParams {
+            ids: ids as u32,
+            width: width as u32,
+            len: len as u32,
+            chunk: chunk as u32,
+            chunks: chunks as u32,
+        };
+        let partials = on.buffers.partials.buffer().clone();
+        let buffers = [&on.gradient(self.y), &on.ids(self.ids), &partials];
+        on.pass.dispatch(&on.kernels.gather_gradient, &params, &buffers, groups(chunks * len))?;
+        on.sum_partials(self.table, (chunks, len), 0, len)
     }
 }

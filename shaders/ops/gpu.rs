@@ -25,7 +25,7 @@ pub struct OnGpu {
 
 /// One buffer per value, as the tape's lists; gather's inverse tables beside them.
 #[derive(Debug)]
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     pub data: Vec<Scratch>,
     pub gradients: Vec<Scratch>,
     pub ids: Vec<Scratch>,
@@ -45,7 +45,7 @@ pub(super) struct Buffers {
 
 /// Who sees whom, for attention of the same visibility, rows and prefix.
 #[derive(Debug)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     /// (queries, 4): first row, rows, first prefix row, prefix rows.
     pub seen: Scratch,
     /// (rows, 4): first query, queries, how many rows a query must see to see this one.
@@ -88,7 +88,12 @@ impl OnGpu {
     ///
     /// # Errors
     /// [`Error::Limit`], [`Error::Memory`], [`Error::DeviceLost`].
-    pub fn run(&mut self, parameters: &[f32], feed: &Feed<f32>, gradient: Option<&mut [f32]>) -> Result<Run<f32>, Error> {
+    pub fn run(
+        &mut self,
+        parameters: &[f32],
+        feed: &Feed<f32>,
+        gradient: Option<&mut [f32]>,
+    ) -> Result<Run<f32>, Error> {
         let tape = self.tape.clone();
         tape.check(feed);
         self.upload(parameters, feed)?;
@@ -100,11 +105,11 @@ impl OnGpu {
         let mut launch =
             Launch { gpu: &self.gpu, tape: &tape, kernels: &self.kernels, buffers: &mut self.buffers, feed, pass };
         for (place, operation) in tape.operations.iter().enumerate() {
-            launch.forward(place, operation)?;
+            operation.launch(place, &mut launch)?;
         }
         if gradient.is_some() {
             for (place, operation) in tape.operations.iter().enumerate().rev() {
-                launch.backward(place, operation)?;
+                operation.launch_gradient(place, &mut launch)?;
             }
         }
         let Launch { pass, buffers, .. } = launch;
@@ -235,7 +240,7 @@ fn unpack(tape: &Tape, feed: &Feed<f32>, bytes: &[u8], gradient: Option<&mut [f3
 }
 
 /// What tells the sights of attention operations apart.
-pub(super) fn sight(tape: &Tape, attention: &Attention) -> (usize, usize, usize) {
+pub(crate) fn sight(tape: &Tape, attention: &Attention) -> (usize, usize, usize) {
     let axis = |value: Value| match tape.axis_of(value) {
         Axis::Ragged(axis) => axis,
         Axis::Table(_) => panic!("attention is over sequences"),

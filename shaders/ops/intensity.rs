@@ -1,9 +1,13 @@
 //! The scaled softplus of an intensity, and the terms of its likelihood (spec 2.5, 2.6, 6.2).
 
 use super::block::Block;
+use super::kernels::{IntensityGradientParams, IntensityParams, IntensityTermGradientParams, IntensityTermParams};
+use super::launch::Launch;
+use super::launch::groups;
 use super::real::{Real, sigmoid, softplus};
 use super::tape::{Ids, Tape, Value};
 use super::vectorized::vectorized;
+use crate::Error;
 
 /// See [`Tape::intensity`].
 #[derive(Debug)]
@@ -56,7 +60,8 @@ impl Intensity {
         let mut d_scale = block.take_gradient(self.log_scale);
         let (d_y, y, x) = (block.gradient(self.y), block.data(self.y), block.data(self.x));
         let log_scale = block.data(self.log_scale);
-        let (d_x_all, d_scale_all) = (d_x.as_deref_mut().unwrap_or_default(), d_scale.as_deref_mut().unwrap_or_default());
+        let (d_x_all, d_scale_all) =
+            (d_x.as_deref_mut().unwrap_or_default(), d_scale.as_deref_mut().unwrap_or_default());
         intensity_gradient(d_y, y, x, log_scale, d_x_all, d_scale_all);
         block.put_gradient(d_x);
         block.put_gradient(d_scale);
@@ -103,7 +108,13 @@ impl IntensityTerm {
         let columns = block.columns(self.intensity);
         let mut d_x = block.take_gradient(self.intensity);
         if let Some(d_x) = &mut d_x {
-            intensity_term_gradient(block.gradient(self.y), block.data(self.intensity), columns, block.ids(self.types), d_x);
+            intensity_term_gradient(
+                block.gradient(self.y),
+                block.data(self.intensity),
+                columns,
+                block.ids(self.types),
+                d_x,
+            );
         }
         block.put_gradient(d_x);
     }
@@ -130,5 +141,49 @@ fn intensity_term_gradient<T: Real>(d_y: &[T], x: &[T], columns: usize, types: &
         } else {
             d_x[kind as usize] -= d_y / (x[kind as usize] + T::of(EPSILON));
         }
+    }
+}
+
+impl Intensity {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let len = on.len(self.y);
+        let params = IntensityParams { len: len as u32, columns: on.columns(self.y) as u32 };
+        let buffers = [&on.data(self.x), &on.data(self.log_scale), &on.data(self.y)];
+        on.pass.dispatch(&k.intensity, &params, &buffers, groups(len))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (rows, columns) = (on.rows(self.y), on.columns(self.y));
+        let d_scales = on.packed(0, rows * columns)?;
+        let of_x = self.x.trained.into();
+        let params = IntensityGradientParams { len: (rows * columns) as u32, columns: columns as u32, of_x };
+        let (d_y, d_x) = (on.gradient(self.y), on.gradient_or_nothing(self.x));
+        let (y, x, log_scale) = (on.data(self.y), on.data(self.x), on.data(self.log_scale));
+        let buffers = [&d_y, &y, &x, &log_scale, &d_x, &d_scales];
+        on.pass.dispatch(&on.kernels.intensity_gradient, &params, &buffers, groups(rows * columns))?;
+        on.weight_gradient(None, &d_scales, (rows, columns), None, Some(self.log_scale))
+    }
+}
+
+impl IntensityTerm {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let rows = on.rows(self.y);
+        let params = IntensityTermParams { rows: rows as u32, columns: on.columns(self.intensity) as u32 };
+        let buffers = [&on.data(self.intensity), &on.ids(self.types), &on.data(self.y)];
+        on.pass.dispatch(&k.intensity_term, &params, &buffers, groups(rows))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.intensity.trained {
+            return Ok(());
+        }
+        let k = on.kernels;
+        let (len, columns) = (on.len(self.intensity), on.columns(self.intensity));
+        let params = IntensityTermGradientParams { len: len as u32, columns: columns as u32 };
+        let (d_y, d_x) = (on.gradient(self.y), on.gradient(self.intensity));
+        let buffers = [&d_y, &on.data(self.intensity), &on.ids(self.types), &d_x];
+        on.pass.dispatch(&k.intensity_term_gradient, &params, &buffers, groups(len))
     }
 }

@@ -77,6 +77,8 @@ kernels! {
     mixture_nodes MixtureNodesParams { rows, components, floor } ["grid", "lane"];
     norm NormParams { rows, columns, has_bias } ["grid", "lane"];
     norm_gradient NormGradientParams { rows, columns, centered, of_x } ["grid", "lane"];
+    rotate RotateParams { len, columns, width } ["grid", "lane"];
+    rotate_gradient RotateGradientParams { len, columns, width } ["grid", "lane"];
     segment SegmentParams { rows, columns, group, has_counts, mean, accumulate } ["grid", "lane"];
     segment_gradient SegmentGradientParams { len, columns, mean } ["grid", "lane"];
     softmax SoftmaxParams { rows, columns } ["grid", "lane"];

@@ -1,9 +1,14 @@
 //! y = x W + b + a: a weight matrix (inputs, outputs), a bias, and something of the same rows to be added.
 
 use super::block::Block;
+use super::kernels::{LinearInputGradientParams, LinearParams};
+use super::launch::LINEAR_ROWS;
+use super::launch::Launch;
+use super::launch::groups;
 use super::product::{Extent, Left, add_product};
 use super::real::Real;
 use super::tape::{Tape, Value};
+use crate::Error;
 
 /// See [`Tape::linear`].
 #[derive(Debug)]
@@ -105,4 +110,47 @@ fn linear_input_gradient<T: Real>(d_y: &[T], transpose: &[T], (inputs, outputs):
 /// target += source.
 pub(crate) fn add<T: Real>(source: &[T], target: &mut [T]) {
     target.iter_mut().zip(source).for_each(|(target, &source)| *target += source);
+}
+
+impl Linear {
+    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (rows, outputs) = (on.rows(self.y), on.columns(self.y));
+        let params = LinearParams {
+            rows: rows as u32,
+            inputs: on.columns(self.x) as u32,
+            outputs: outputs as u32,
+            weight: on.place(self.weight).1,
+            has_bias: self.bias.is_some().into(),
+            has_addend: self.addend.is_some().into(),
+        };
+        let buffers = [
+            &on.data(self.x),
+            &on.data(self.weight),
+            &on.optional(self.bias),
+            &on.optional(self.addend),
+            &on.data(self.y),
+        ];
+        on.pass.dispatch(&on.kernels.linear, &params, &buffers, groups(rows.div_ceil(LINEAR_ROWS) * outputs))
+    }
+
+    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (rows, inputs, outputs) = (on.rows(self.y), on.columns(self.x), on.columns(self.y));
+        let d_y = on.gradient(self.y);
+        if self.x.trained {
+            let params = LinearInputGradientParams {
+                rows: rows as u32,
+                inputs: inputs as u32,
+                outputs: outputs as u32,
+                weight: on.place(self.weight).1,
+            };
+            let buffers = [&d_y, &on.data(self.weight), &on.gradient(self.x)];
+            let lanes = rows.div_ceil(LINEAR_ROWS) * inputs;
+            on.pass.dispatch(&on.kernels.linear_input_gradient, &params, &buffers, groups(lanes))?;
+        }
+        if self.weight.trained || self.bias.is_some_and(|bias| bias.trained) {
+            let x = on.data(self.x);
+            on.weight_gradient(Some((&x, inputs)), &d_y, (rows, outputs), Some(self.weight), self.bias)?;
+        }
+        self.addend.map_or(Ok(()), |addend| on.add(&d_y, addend))
+    }
 }

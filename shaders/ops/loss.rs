@@ -1,8 +1,11 @@
 //! What a tape's gradient is the gradient of.
 
 use super::block::Block;
+use super::kernels::LossParams;
+use super::launch::Launch;
 use super::real::Real;
 use super::tape::{Tape, Value};
+use crate::Error;
 
 /// See [`Tape::loss`].
 #[derive(Debug)]
@@ -41,4 +44,18 @@ impl Loss {
 fn loss<T: Real>(x: &[T], weights: &[T]) -> f64 {
     let rows = x.iter().zip(weights).filter(|(_, weight)| **weight != T::ZERO);
     rows.map(|(x, weight)| x.f64() * weight.f64()).sum()
+}
+
+impl Loss {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let params = LossParams { rows: on.rows(self.x) as u32, slot: self.slot as u32 };
+        let sums = on.buffers.losses.buffer().clone();
+        on.pass.dispatch(&k.loss, &params, &[&on.data(self.x), &on.data(self.weights), &sums], 1)
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let weights = on.data(self.weights);
+        on.add(&weights, self.x)
+    }
 }

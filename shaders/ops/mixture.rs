@@ -5,11 +5,17 @@
 //! `floor + e^(log deviation)`. All of it is on the scale of the standardized logarithm of the gap.
 
 use super::block::Block;
+use super::kernels::{
+    AffineMixtureGradientParams, AffineMixtureParams, BumpsParams, MixtureNodesParams, MixtureParams,
+};
+use super::launch::Launch;
+use super::launch::groups;
 use super::normal::log_survival;
 use super::real::{Real, larger};
 use super::softmax::softmax_row;
 use super::tape::{Axis, Ids, Tape, Value};
 use super::vectorized::{Isa, vectorized};
+use crate::Error;
 
 /// The most components a mixture may have.
 pub const COMPONENTS_MAX: usize = 16;
@@ -308,5 +314,92 @@ vectorized! {
                 *y = (T::of(-2.0) * off * off).fast_exp::<I>();
             }
         }
+    }
+}
+
+impl Mixture {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (nothing, y) = (on.nothing(), on.data(self.y));
+        self.dispatch(on, &nothing, &y, 0)
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.parameters.trained {
+            return Ok(());
+        }
+        let (d_y, d_parameters) = (on.gradient(self.y), on.gradient(self.parameters));
+        self.dispatch(on, &d_y, &d_parameters, 1)
+    }
+
+    fn dispatch(
+        &self,
+        on: &mut Launch<'_>,
+        d_y: &wgpu::Buffer,
+        results: &wgpu::Buffer,
+        gradient: u32,
+    ) -> Result<(), Error> {
+        let rows = on.rows(self.y);
+        let params = MixtureParams {
+            rows: rows as u32,
+            components: on.columns(self.parameters) as u32 / 3,
+            floor: (self.floor as f32).to_bits(),
+            gradient,
+        };
+        let (parameters, gap, kinds) = (on.data(self.parameters), on.data(self.gap), on.ids(self.kinds));
+        let buffers = [&parameters, &gap, &kinds, d_y, results];
+        on.pass.dispatch(&on.kernels.mixture, &params, &buffers, groups(rows))
+    }
+}
+
+impl AffineMixture {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let len = on.len(self.y);
+        let params = AffineMixtureParams { len: len as u32, components: on.columns(self.y) as u32 / 3 };
+        let buffers = [&on.data(self.parameters), &on.data(self.map), &on.data(self.y)];
+        on.pass.dispatch(&k.affine_mixture, &params, &buffers, groups(len))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let rows = on.rows(self.y);
+        let d_maps = on.packed(0, 2 * rows)?;
+        let params = AffineMixtureGradientParams {
+            rows: rows as u32,
+            components: on.columns(self.y) as u32 / 3,
+            of_x: self.parameters.trained.into(),
+        };
+        let d_x = on.gradient_or_nothing(self.parameters);
+        let buffers = [&on.gradient(self.y), &on.data(self.parameters), &on.data(self.map), &d_x, &d_maps];
+        on.pass.dispatch(&on.kernels.affine_mixture_gradient, &params, &buffers, groups(rows))?;
+        on.weight_gradient(None, &d_maps, (rows, 2), None, Some(self.map))
+    }
+}
+
+impl MixtureNodes {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let rows = on.rows(self.parameters);
+        let components = on.columns(self.parameters) as u32 / 3;
+        let floor = (self.floor as f32).to_bits();
+        let params = MixtureNodesParams { rows: rows as u32, components, floor };
+        let buffers = [&on.data(self.parameters), &on.data(self.nodes), &on.data(self.weights)];
+        on.pass.dispatch(&k.mixture_nodes, &params, &buffers, groups(rows))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, _on: &mut Launch<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Bumps {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let params = BumpsParams { rows: on.rows(self.y) as u32 };
+        let buffers = [&on.data(self.x), &on.data(self.y)];
+        on.pass.dispatch(&k.bumps, &params, &buffers, groups(on.len(self.y)))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, _on: &mut Launch<'_>) -> Result<(), Error> {
+        Ok(())
     }
 }

@@ -19,12 +19,13 @@ mod optimizer;
 mod product;
 pub(crate) mod real;
 mod retrieval;
+mod rotate;
 mod softmax;
 mod tape;
-mod time_encoding;
 pub mod tensors;
 #[cfg(test)]
 mod tests;
+mod time_encoding;
 mod unary;
 pub(crate) mod vectorized;
 
@@ -32,9 +33,9 @@ pub use attention::{Form, KeyValue};
 pub use cpu::{Cpu, Run};
 pub use expand::Owner;
 pub use gpu::OnGpu;
+pub use intensity::ALL_TYPES;
 #[cfg(test)]
 pub(crate) use kernels::SOURCES;
-pub use intensity::ALL_TYPES;
 pub use mixture::{BUMPS, COMPONENTS_MAX, Gap};
 pub use optimizer::{Adam, Rates, norm};
 pub use real::Real;
@@ -42,6 +43,8 @@ pub use tape::{Axis, Feed, Ids, Tape, Value};
 pub use tensors::Tensors;
 pub(crate) use time_encoding::time_encoding;
 pub use unary::Function;
+
+use crate::Error;
 
 /// One recorded operation.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ pub(crate) enum Operation {
     Concat(expand::Concat),
     Attention(attention::Attention),
     Norm(norm::Norm),
+    Rotate(rotate::Rotate),
     Softmax(softmax::Softmax),
     CrossEntropy(softmax::CrossEntropy),
     Mixture(mixture::Mixture),
@@ -82,6 +86,7 @@ macro_rules! each {
             Operation::Concat($inner) => $call,
             Operation::Attention($inner) => $call,
             Operation::Norm($inner) => $call,
+            Operation::Rotate($inner) => $call,
             Operation::Softmax($inner) => $call,
             Operation::CrossEntropy($inner) => $call,
             Operation::Mixture($inner) => $call,
@@ -107,6 +112,14 @@ impl Operation {
         each!(self, operation => operation.backward(place, block));
     }
 
+    fn launch(&self, place: usize, on: &mut launch::Launch<'_>) -> Result<(), Error> {
+        each!(self, operation => operation.launch(place, on))
+    }
+
+    fn launch_gradient(&self, place: usize, on: &mut launch::Launch<'_>) -> Result<(), Error> {
+        each!(self, operation => operation.launch_gradient(place, on))
+    }
+
     /// Whether its result is a table.
     fn is_of_tables(&self, tape: &Tape) -> bool {
         let y = match self {
@@ -122,6 +135,7 @@ impl Operation {
             Operation::Concat(concat) => concat.y,
             Operation::Attention(attention) => attention.y,
             Operation::Norm(norm) => norm.y,
+            Operation::Rotate(rotate) => rotate.y,
             Operation::Softmax(softmax) => softmax.y,
             Operation::CrossEntropy(entropy) => entropy.y,
             Operation::Mixture(mixture) => mixture.y,

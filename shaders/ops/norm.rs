@@ -1,9 +1,13 @@
 //! Layer norm (Ba et al. 2016) and RMS norm (Zhang & Sennrich 2019) of rows.
 
 use super::block::Block;
+use super::kernels::{NormGradientParams, NormParams};
+use super::launch::Launch;
+use super::launch::groups;
 use super::real::{Real, madd};
 use super::tape::{Tape, Value};
 use super::vectorized::vectorized;
+use crate::Error;
 
 /// Added to the variance, or to the mean square.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -113,6 +117,37 @@ vectorized! {
             for (((d_x, &d_y), &gain), &normal) in d_x.iter_mut().zip(d_y).zip(gain).zip(normal) {
                 *d_x += scale * (d_y * gain - mean - normal * along);
             }
+        }
+    }
+}
+
+impl Norm {
+    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (rows, columns) = (on.rows(self.y), on.columns(self.y));
+        let saved = on.saved(place, rows * (columns + 1))?;
+        let params = NormParams { rows: rows as u32, columns: columns as u32, has_bias: self.bias.is_some().into() };
+        let bias = on.optional(self.bias);
+        let buffers = [&on.data(self.x), &on.data(self.gain), &bias, &on.data(self.y), &saved];
+        on.pass.dispatch(&k.norm, &params, &buffers, groups(rows))
+    }
+
+    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (rows, columns) = (on.rows(self.y), on.columns(self.y));
+        let saved = on.saved(place, rows * (columns + 1))?;
+        let (d_gains, d_y) = (on.packed(0, rows * columns)?, on.gradient(self.y));
+        let params = NormGradientParams {
+            rows: rows as u32,
+            columns: columns as u32,
+            centered: self.bias.is_some().into(),
+            of_x: self.x.trained.into(),
+        };
+        let buffers = [&d_y, &on.data(self.gain), &saved, &on.gradient_or_nothing(self.x), &d_gains];
+        on.pass.dispatch(&on.kernels.norm_gradient, &params, &buffers, groups(rows))?;
+        on.weight_gradient(None, &d_gains, (rows, columns), None, Some(self.gain))?;
+        match self.bias {
+            Some(bias) => on.weight_gradient(None, &d_y, (rows, columns), None, Some(bias)),
+            None => Ok(()),
         }
     }
 }

@@ -29,7 +29,11 @@ const EPSILON: f32 = 1e-8;
 impl Adam {
     /// Before the first step.
     pub fn new(tensors: &Tensors) -> Adam {
-        Adam { first: vec![0.0; tensors.len()], second: vec![0.0; tensors.len()], clocks: vec![0; tensors.iter().len()] }
+        Adam {
+            first: vec![0.0; tensors.len()],
+            second: vec![0.0; tensors.len()],
+            clocks: vec![0; tensors.iter().len()],
+        }
     }
 
     /// One update of every tensor with a rate (one per tensor), the gradient multiplied by `scale` first.

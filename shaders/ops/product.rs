@@ -166,7 +166,8 @@ mod tests {
                 add_product(one, Left::rows(&a[i * depth..], depth), &b, columns, &mut row, columns);
                 assert_eq!(c[i * columns..][..columns], row);
                 for j in 0..columns {
-                    let exact: f64 = 0.5 + (0..depth).map(|k| f64::from(a[i * depth + k] * b[k * columns + j])).sum::<f64>();
+                    let exact: f64 =
+                        0.5 + (0..depth).map(|k| f64::from(a[i * depth + k] * b[k * columns + j])).sum::<f64>();
                     assert!((f64::from(row[j]) - exact).abs() < 1e-5);
                     let mut single = vec![0.5];
                     let extent = Extent { rows: 1, depth, columns: 1 };

@@ -9,9 +9,23 @@ use super::vectorized::Isa;
 /// f32 or f64. The functions of `f32` are polynomials that the compiler vectorizes, with relative errors below 3e-7
 /// (see the tests); those of `f64` are the standard library's. None of them hides a NaN.
 pub trait Real:
-    Copy + Debug + Default + PartialOrd + Send + Sync + Sum + 'static
-    + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
-    + AddAssign + SubAssign + MulAssign + DivAssign
+    Copy
+    + Debug
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + Sum
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
 {
     /// 0.
     const ZERO: Self;
@@ -165,7 +179,13 @@ impl Real for f32 {
         let turns = (x * (1.0 / TAU) + 6_755_399_441_055_744.0) - 6_755_399_441_055_744.0;
         let r = (x - turns * TAU) as f32;
         let pi = PI as f32;
-        let folded = if r > 0.5 * pi { pi - r } else if r < -0.5 * pi { -pi - r } else { r };
+        let folded = if r > 0.5 * pi {
+            pi - r
+        } else if r < -0.5 * pi {
+            -pi - r
+        } else {
+            r
+        };
         (sine::<I>(folded), sine::<I>(0.5 * pi - r.abs()))
     }
 

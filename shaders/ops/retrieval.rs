@@ -2,8 +2,12 @@
 //! nearer (spec 3.2, 3.4, 6.3).
 
 use super::block::Block;
+use super::kernels::{CosineGradientParams, CosineParams, KeyDistanceGradientParams, KeyDistanceParams, TopParams};
+use super::launch::Launch;
+use super::launch::groups;
 use super::real::Real;
 use super::tape::{Ids, Tape, Value};
+use crate::Error;
 
 /// Squared lengths below this count as this.
 const SQUARE_MIN: f64 = 1e-12;
@@ -191,11 +195,86 @@ fn key_distance<T: Real>(cosines: &[T], pool: usize, chosen: &[u32], y: &mut [T]
     }
 }
 
-
 /// d_cosines -= d_y at the chosen columns.
 fn key_distance_gradient<T: Real>(d_y: &[T], chosen: &[u32], pool: usize, d_cosines: &mut [T]) {
     let n = chosen.len() / d_y.len().max(1);
     for (i, &m) in chosen.iter().enumerate() {
         d_cosines[i / n * pool + m as usize] -= d_y[i / n];
+    }
+}
+
+impl Cosine {
+    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (queries, keys) = (on.rows(self.query), on.rows(self.keys));
+        let inverses = on.saved(place, queries + keys)?;
+        let columns = on.columns(self.query) as u32;
+        let params = CosineParams { queries: queries as u32, keys: keys as u32, columns };
+        let buffers = [&on.data(self.query), &on.data(self.keys), &on.data(self.y), &inverses];
+        on.pass.dispatch(&k.cosine, &params, &buffers, groups(queries * keys))
+    }
+
+    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let (queries, keys) = (on.rows(self.query), on.rows(self.keys));
+        let inverses = on.saved(place, queries + keys)?;
+        for (target, of_keys) in [(self.keys, 1), (self.query, 0)] {
+            if !target.trained {
+                continue;
+            }
+            let columns = on.columns(target) as u32;
+            let params = CosineGradientParams { queries: queries as u32, keys: keys as u32, columns, of_keys };
+            let (query, key, y) = (on.data(self.query), on.data(self.keys), on.data(self.y));
+            let (d_y, gradient) = (on.gradient(self.y), on.gradient(target));
+            let buffers = [&query, &key, &y, &d_y, &inverses, &gradient];
+            on.pass.dispatch(&on.kernels.cosine_gradient, &params, &buffers, groups(on.len(target)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Top {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let rows = on.rows(self.scores);
+        let params = TopParams {
+            rows: rows as u32,
+            columns: on.columns(self.scores) as u32,
+            n: on.tape.ids[self.chosen.index].columns as u32,
+            has_penalty: self.penalty.is_some().into(),
+        };
+        let penalty = on.optional(self.penalty);
+        let buffers = [&on.data(self.scores), &penalty, &on.ids(self.counts), &on.ids(self.chosen)];
+        on.pass.dispatch(&k.top, &params, &buffers, groups(rows))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, _on: &mut Launch<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Distance {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (rows, columns, n) = self.choice(on);
+        let params = KeyDistanceParams { rows: rows as u32, columns, n };
+        let buffers = [&on.data(self.cosines), &on.ids(self.chosen), &on.data(self.y)];
+        on.pass.dispatch(&k.key_distance, &params, &buffers, groups(rows))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.cosines.trained {
+            return Ok(());
+        }
+        let k = on.kernels;
+        let (rows, columns, n) = self.choice(on);
+        let params = KeyDistanceGradientParams { rows: rows as u32, columns, n };
+        let (d_y, d_cosines) = (on.gradient(self.y), on.gradient(self.cosines));
+        let buffers = [&d_y, &on.ids(self.chosen), &d_cosines];
+        on.pass.dispatch(&k.key_distance_gradient, &params, &buffers, groups(rows))
+    }
+
+    fn choice(&self, on: &Launch<'_>) -> (usize, u32, u32) {
+        let n = on.tape.ids[self.chosen.index].columns;
+        (on.rows(self.y), on.columns(self.cosines) as u32, n as u32)
     }
 }

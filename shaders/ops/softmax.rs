@@ -1,9 +1,13 @@
 //! Softmax of rows, and the cross entropy of a class under it.
 
 use super::block::Block;
+use super::kernels::{CrossEntropyGradientParams, CrossEntropyParams, SoftmaxGradientParams, SoftmaxParams};
+use super::launch::Launch;
+use super::launch::groups;
 use super::real::{Real, larger};
 use super::tape::{Ids, Tape, Value};
 use super::vectorized::{Isa, vectorized};
+use crate::Error;
 
 /// See [`Tape::softmax`].
 #[derive(Debug)]
@@ -118,5 +122,48 @@ vectorized! {
             let total = logits.iter().map(|&x| (x - most).fast_exp::<I>()).fold(T::ZERO, |total, y| total + y);
             *y = most + total.fast_ln::<I>() - logits[class as usize];
         }
+    }
+}
+
+impl Softmax {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let params = SoftmaxParams { rows: on.rows(self.y) as u32, columns: on.columns(self.y) as u32 };
+        let buffers = [&on.data(self.x), &on.data(self.y)];
+        on.pass.dispatch(&k.softmax, &params, &buffers, groups(on.rows(self.y)))
+    }
+
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.x.trained {
+            return Ok(());
+        }
+        let k = on.kernels;
+        let params = SoftmaxGradientParams { rows: on.rows(self.y) as u32, columns: on.columns(self.y) as u32 };
+        let buffers = [&on.data(self.y), &on.gradient(self.y), &on.gradient(self.x)];
+        on.pass.dispatch(&k.softmax_gradient, &params, &buffers, groups(on.rows(self.y)))
+    }
+}
+
+impl CrossEntropy {
+    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (rows, columns) = (on.rows(self.y), on.columns(self.logits));
+        let shares = on.saved(place, rows * columns)?;
+        let params = CrossEntropyParams { rows: rows as u32, columns: columns as u32 };
+        let buffers = [&on.data(self.logits), &on.ids(self.classes), &on.data(self.y), &shares];
+        on.pass.dispatch(&k.cross_entropy, &params, &buffers, groups(rows))
+    }
+
+    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        if !self.logits.trained {
+            return Ok(());
+        }
+        let k = on.kernels;
+        let (len, columns) = (on.len(self.logits), on.columns(self.logits));
+        let shares = on.saved(place, len)?;
+        let params = CrossEntropyGradientParams { len: len as u32, columns: columns as u32 };
+        let (d_y, d_logits) = (on.gradient(self.y), on.gradient(self.logits));
+        let buffers = [&d_y, &shares, &on.ids(self.classes), &d_logits];
+        on.pass.dispatch(&k.cross_entropy_gradient, &params, &buffers, groups(len))
     }
 }

@@ -4,14 +4,15 @@
 use super::vectorized::vectorized;
 
 /// `width` columns of row i of `rows` (times, all), from `start` on: sin(w_m t), cos(w_m t) for m = 0, 1, ...;
-/// w_m = 10000^(-2m / width).
+/// w_m = base^(-2m / width).
 pub(crate) fn time_encoding<T: super::Real>(
     times: &[f64],
     width: usize,
     rows: &mut [T],
     (start, all): (usize, usize),
+    base: f64,
 ) {
-    let frequencies: Vec<f64> = (0..width / 2).map(|m| 10_000f64.powf(-2.0 * m as f64 / width as f64)).collect();
+    let frequencies: Vec<f64> = (0..width / 2).map(|m| base.powf(-2.0 * m as f64 / width as f64)).collect();
     encode(times, &frequencies, rows, start, all);
 }
 

@@ -1,9 +1,13 @@
 //! Functions of one number, element by element, with something added: the nonlinearities.
 
 use super::block::Block;
+use super::kernels::{UnaryGradientParams, UnaryParams};
+use super::launch::Launch;
+use super::launch::groups;
 use super::real::{Real, madd, sigmoid, softplus};
 use super::tape::{Tape, Value};
 use super::vectorized::vectorized;
+use crate::Error;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,5 +111,34 @@ vectorized! {
         for ((d_x, &d_y), &slope) in d_x.iter_mut().zip(d_y).zip(slope) {
             *d_x = madd::<T, I>(d_y, slope, *d_x);
         }
+    }
+}
+
+impl Unary {
+    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let len = on.len(self.y);
+        let kind = match self.function {
+            Function::Tanh => 0,
+            Function::Sigmoid => 1,
+            Function::Silu => 2,
+            Function::Gelu => 3,
+            Function::Softplus => 4,
+        };
+        let slope = on.saved(place, len)?;
+        let params = UnaryParams { len: len as u32, kind, has_addend: self.addend.is_some().into() };
+        let buffers = [&on.data(self.x), &on.optional(self.addend), &on.data(self.y), &slope];
+        on.pass.dispatch(&k.unary, &params, &buffers, groups(len))
+    }
+
+    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+        let k = on.kernels;
+        let (len, d_y) = (on.len(self.y), on.gradient(self.y));
+        if self.x.trained {
+            let slope = on.saved(place, len)?;
+            let (params, d_x) = (UnaryGradientParams { len: len as u32 }, on.gradient(self.x));
+            on.pass.dispatch(&k.unary_gradient, &params, &[&d_y, &slope, &d_x], groups(len))?;
+        }
+        self.addend.map_or(Ok(()), |addend| on.add(&d_y, addend))
     }
 }

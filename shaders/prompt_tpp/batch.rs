@@ -4,6 +4,9 @@ use super::{Config, Goal};
 use crate::Error;
 use crate::ops::{ALL_TYPES, Feed, Gap, Real, Tape, time_encoding};
 
+/// Slowest over fastest frequency, nearly, of the encodings of times and of places in the window.
+const TIME_BASE: f64 = 10_000.0;
+const PLACE_BASE: f64 = 100.0;
 const DAY_MS: i64 = 86_400_000;
 
 /// In place of a time: there is none.
@@ -140,6 +143,7 @@ impl<T: Real> Making<'_, T> {
                 "newest type" => queries.iter().map(|query| batch.types[query.newest]).collect(),
                 "gap kind" => queries.iter().map(|query| query.kind as u32).collect(),
                 "next type" => queries.iter().map(|query| query.next).collect(),
+                "newest type of grid" => grid.newest.iter().map(|&i| batch.types[i]).collect(),
                 "visible to grid" => grid.visible.clone(),
                 "intensity type" => grid.types.clone(),
                 other => unreachable!("no indexes are named {other}"),
@@ -204,9 +208,9 @@ impl<T: Real> Making<'_, T> {
         let (width, all) = (self.config.time_width, self.config.encoding());
         let mut rows = vec![T::ZERO; times.len() * all];
         let times: Vec<f64> = times.iter().map(|time| time / self.config.encoding_units).collect();
-        time_encoding(&times, width, &mut rows, (0, all));
+        time_encoding(&times, width, &mut rows, (0, all), TIME_BASE);
         let places: Vec<f64> = (0..times.len()).map(|n| f64::from(place(n))).collect();
-        time_encoding(&places, self.config.order_width, &mut rows, (width, all));
+        time_encoding(&places, self.config.order_width, &mut rows, (width, all), PLACE_BASE);
         rows
     }
 
@@ -220,17 +224,19 @@ impl<T: Real> Making<'_, T> {
             let first = batch.times_ms[batch.range(b).start];
             let at = |ms: i64| ms.saturating_sub(first) as f64 / self.config.unit_ms;
             if let Some((offsets, times)) = self.grid {
+                let sight = (batch.range(b).end - 1, batch.range(b).len() as u32);
                 let asked = &times[offsets[b] as usize..offsets[b + 1] as usize];
-                asked.iter().for_each(|&ms| grid.push(at(ms), batch.range(b).len() as u32, ALL_TYPES, 0.0));
+                asked.iter().for_each(|&ms| grid.push(at(ms), sight, ALL_TYPES, 0.0));
             } else if self.goal == Goal::Learn {
                 for query in queries {
                     let (start, gap) = (at(batch.times_ms[query.newest]), query.gap_ms as f64 / self.config.unit_ms);
                     if query.kind == Gap::Closed {
-                        grid.push(start + gap, query.visible, query.next, 1.0);
+                        grid.push(start + gap, (query.newest, query.visible), query.next, 1.0);
                     }
                     for s in 0..self.samples {
                         let part = (s as f64 + (self.position)()) / self.samples as f64;
-                        grid.push(start + gap * part, query.visible, ALL_TYPES, gap / self.samples as f64);
+                        let weight = gap / self.samples as f64;
+                        grid.push(start + gap * part, (query.newest, query.visible), ALL_TYPES, weight);
                     }
                 }
             }
@@ -245,14 +251,16 @@ struct Grid {
     offsets: Vec<u32>,
     times: Vec<f64>,
     visible: Vec<u32>,
+    newest: Vec<usize>,
     types: Vec<u32>,
     weights: Vec<f64>,
 }
 
 impl Grid {
-    fn push(&mut self, time: f64, visible: u32, kind: u32, weight: f64) {
+    fn push(&mut self, time: f64, (newest, visible): (usize, u32), kind: u32, weight: f64) {
         self.times.push(time);
         self.visible.push(visible);
+        self.newest.push(newest);
         self.types.push(kind);
         self.weights.push(weight);
     }
@@ -306,7 +314,11 @@ fn firsts(batch: &Batch<'_>) -> Vec<usize> {
 fn types_before(batch: &Batch<'_>, config: &Config, events: impl IntoIterator<Item = usize>) -> Vec<u32> {
     let firsts = firsts(batch);
     let before = |i: usize, lag: usize| if i - firsts[i] >= lag { batch.types[i - lag] + 1 } else { 0 };
-    events.into_iter().flat_map(|i| (1..=config.before()).map(move |lag| (i, lag))).map(|(i, lag)| before(i, lag)).collect()
+    events
+        .into_iter()
+        .flat_map(|i| (1..=config.before()).map(move |lag| (i, lag)))
+        .map(|(i, lag)| before(i, lag))
+        .collect()
 }
 
 /// Per event, of itself and of those before it, zero where there is none: the standardized logarithm of the gap and

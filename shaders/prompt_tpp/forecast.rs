@@ -128,6 +128,7 @@ impl Mixture {
 fn survival(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
     let series = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
-    let tail = series.into_iter().fold(0.0, |sum, c| (sum + c) * t) * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+    let tail =
+        series.into_iter().fold(0.0, |sum, c| (sum + c) * t) * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
     if x < 0.0 { 1.0 - tail } else { tail }
 }

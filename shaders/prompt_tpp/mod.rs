@@ -46,6 +46,9 @@ pub struct Config {
     pub time_width: usize,
     /// Width of an encoding of events' places in the window, even; canonically 0.
     pub order_width: usize,
+    /// Whether the encodings turn queries and keys (rotary encoding) instead of standing beside what is projected:
+    /// then only differences of times and places matter. Canonically not. Needs `recent`.
+    pub relative: bool,
     /// Heads, each a stack of its own.
     pub heads: usize,
     /// Layers of each head.
@@ -102,6 +105,7 @@ impl Default for Config {
             width: 32,
             time_width: 16,
             order_width: 0,
+            relative: false,
             heads: 2,
             layers: 2,
             pool: 10,
@@ -185,11 +189,17 @@ impl Config {
         for head in 0..self.heads {
             for layer in 0..self.layers {
                 for name in ["query", "key", "value"] {
-                    add(&format!("head{head}.layer{layer}.{name}.weight"), input, d, Part::Base);
+                    let rows = if self.relative { d } else { input };
+                    add(&format!("head{head}.layer{layer}.{name}.weight"), rows, d, Part::Base);
                     add(&format!("head{head}.layer{layer}.{name}.bias"), 1, d, Part::Base);
                 }
                 for pool in ["key", "value"] {
-                    add(&format!("head{head}.layer{layer}.{pool}.prompts"), self.pool * self.prompt_rows, d, Part::Pool);
+                    add(
+                        &format!("head{head}.layer{layer}.{pool}.prompts"),
+                        self.pool * self.prompt_rows,
+                        d,
+                        Part::Pool,
+                    );
                     add(&format!("head{head}.layer{layer}.{pool}.keys"), self.pool, input, Part::Pool);
                 }
             }
@@ -294,7 +304,13 @@ impl Network {
         if config.intensity {
             let visible = tape.input_ids("visible to grid", grid, 1);
             let times = tape.input("grid time", grid, config.encoding());
-            all.push(Queries { times, visible, start: None });
+            let start = (config.recent > 0).then(|| {
+                let newest = tape.input_ids("newest type of grid", grid, 1);
+                let embedding = tape.tensor(tensors, "query.embedding");
+                let row = tape.gather(embedding, newest, 1, grid);
+                tape.apply(Function::Tanh, row, None)
+            });
+            all.push(Queries { times, visible, start });
         }
         let encoder = Encoder { config, tensors, prefix, context, visible, times, prompt_times, match_weights };
         let mut states = encoder.record(&mut network, z, about, &all).into_iter();
@@ -396,8 +412,8 @@ impl Network {
 
     fn intensity_head(&mut self, tensors: &Tensors, state: Value, goal: Goal, grid: Axis) {
         let tape = &mut self.tape;
-        let [weight, bias, log_scale] = ["intensity.weight", "intensity.bias", "intensity.log_scale"]
-            .map(|name| tape.tensor(tensors, name));
+        let [weight, bias, log_scale] =
+            ["intensity.weight", "intensity.bias", "intensity.log_scale"].map(|name| tape.tensor(tensors, name));
         let x = tape.linear(state, weight, Some(bias), None);
         let intensities = tape.intensity(x, log_scale);
         self.places.intensities = Some(tape.output(intensities));
@@ -461,11 +477,15 @@ impl Encoder<'_> {
         states.iter().map(|states| network.tape.concat(states)).collect()
     }
 
-    /// [x ; times] W + b, where no x is as if it were zero.
+    /// [x ; times] W + b, where no x is as if it were zero. Relative: x W + b, queries and keys turned by times.
     fn project(&self, tape: &mut Tape, at: &str, name: &str, x: Option<Value>, times: Value) -> Value {
         let d = self.config.width;
         let weight = tape.tensor(self.tensors, &format!("{at}.{name}.weight"));
         let bias = tape.tensor(self.tensors, &format!("{at}.{name}.bias"));
+        if self.config.relative {
+            let y = tape.linear(x.expect("query rows start from the newest event"), weight, Some(bias), None);
+            return if name == "value" { y } else { tape.rotate(y, times) };
+        }
         let of_times = tape.rows_of(weight, d..d + self.config.encoding());
         let y = tape.linear(times, of_times, Some(bias), None);
         let Some(x) = x else { return y };
@@ -486,8 +506,12 @@ impl Encoder<'_> {
 
         let weight = tape.tensor(self.tensors, &format!("{at}.{name}.weight"));
         let bias = tape.tensor(self.tensors, &format!("{at}.{name}.bias"));
-        let (of_x, of_times) = (tape.rows_of(weight, 0..d), tape.rows_of(weight, d..d + self.config.encoding()));
         let prompts = tape.tensor(self.tensors, &format!("{at}.{name}.prompts"));
+        if self.config.relative {
+            let projected = tape.linear(prompts, weight, Some(bias), None);
+            return tape.gather(projected, chosen, self.config.prompt_rows, self.prefix);
+        }
+        let (of_x, of_times) = (tape.rows_of(weight, 0..d), tape.rows_of(weight, d..d + self.config.encoding()));
         let projected = tape.linear(prompts, of_x, None, None);
         let rows = tape.gather(projected, chosen, self.config.prompt_rows, self.prefix);
         let of_prompt_times = tape.linear(self.prompt_times, of_times, Some(bias), None);

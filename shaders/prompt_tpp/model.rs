@@ -245,6 +245,9 @@ impl Config {
         if self.time_width == 0 || !self.time_width.is_multiple_of(2) || !self.order_width.is_multiple_of(2) {
             return wrong("time_width must be even and positive, order_width even");
         }
+        if self.relative && (self.recent == 0 || self.encoding() > self.width) {
+            return wrong("relative needs recent of at least 1, and no more encodings than width");
+        }
         if self.chosen > self.pool || self.chosen == 0 {
             return wrong("of a pool at least 1 and at most all prompts can be chosen");
         }
@@ -298,7 +301,9 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
         let bound = 1.0 / (inputs as f64).sqrt();
         for (place, value) in values[tensor.range()].iter_mut().enumerate() {
             *value = match tensor.name.as_str() {
-                "embedding" | "query.embedding" | "before.embedding" => gaussian(&mut generator) * std::env::var("ESTD").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0),
+                "embedding" | "query.embedding" | "before.embedding" => {
+                    gaussian(&mut generator) * std::env::var("ESTD").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0)
+                }
                 name if name.ends_with(".prompts") || name.ends_with(".keys") => 2.0 * uniform(&mut generator) - 1.0,
                 "calibration.time" | "calibration.type" | "intensity.log_scale" | "type.bias" => 0.0,
                 "gap.bias" => match (place / config.components, place % config.components) {
@@ -319,12 +324,17 @@ impl Config {
     fn align(&self, tensors: &Tensors, values: &mut [f32]) {
         let get = |n: &str| -> f32 { std::env::var(n).ok().and_then(|x| x.parse().ok()).unwrap_or(0.0) };
         let (tt, to) = (get("TIEDT"), get("TIEDO"));
-        for head in 0..self.heads {
+        for head in 0..if self.relative { 0 } else { self.heads } {
             for layer in 0..self.layers {
-                for (scale, start, rows) in [(tt, self.width, self.time_width), (to, self.width + self.time_width, self.order_width)] {
-                    if scale == 0.0 { continue; }
+                for (scale, start, rows) in
+                    [(tt, self.width, self.time_width), (to, self.width + self.time_width, self.order_width)]
+                {
+                    if scale == 0.0 {
+                        continue;
+                    }
                     let part = |name: &str| {
-                        let tensor = tensors.get(&format!("head{head}.layer{layer}.{name}.weight")).expect("it is listed");
+                        let tensor =
+                            tensors.get(&format!("head{head}.layer{layer}.{name}.weight")).expect("it is listed");
                         tensor.offset + start * tensor.columns..tensor.offset + (start + rows) * tensor.columns
                     };
                     values[part("key")].iter_mut().for_each(|x| *x *= scale);
@@ -337,6 +347,10 @@ impl Config {
 
     /// Inputs of the linear map that a bias belongs to.
     fn fan_in(&self, bias: &str) -> usize {
-        if bias.starts_with("head") { self.width + self.encoding() } else { self.heads * self.width + self.recent * self.features() }
+        if bias.starts_with("head") {
+            self.width + if self.relative { 0 } else { self.encoding() }
+        } else {
+            self.heads * self.width + self.recent * self.features()
+        }
     }
 }

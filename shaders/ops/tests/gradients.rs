@@ -220,6 +220,16 @@ fn norms() {
 }
 
 #[test]
+fn rotation() {
+    let mut bed = Bed::new(&[("a", 3, 6)]);
+    let x = bed.rows(bed.event, "a");
+    let angles = bed.tape.input("angles", bed.event, 4);
+    let y = bed.tape.rotate(x, angles);
+    let y = bed.tape.apply(Function::Tanh, y, None);
+    bed.check(y, zero);
+}
+
+#[test]
 fn softmax_and_cross_entropy() {
     let mut bed = Bed::new(&[("a", 3, 5)]);
     let x = bed.rows(bed.event, "a");

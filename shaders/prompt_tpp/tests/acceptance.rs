@@ -131,7 +131,8 @@ fn the_integral_over_a_gap_is_that_of_its_closed_form() {
     world.open_until_ms = vec![NEVER_MS];
     let penalties = vec![vec![0.0f64; 6]; config.pools()];
     let position = &mut || 0.5;
-    let mut making = Making { config: &config, goal: Goal::Learn, penalties: &penalties, position, samples: 32, grid: None };
+    let mut making =
+        Making { config: &config, goal: Goal::Learn, penalties: &penalties, position, samples: 32, grid: None };
     let feed = making.feed(&network.tape, &world.batch());
     let slot = network.tape.inputs.iter().position(|(name, _)| *name == "intensity weight").unwrap();
     // Where the samples stand, the rows do not say; the widest frequency of their encoding does: sin(t).

@@ -81,7 +81,8 @@ fn check(golden: &Value, config: &Config) {
     batch.check(3).unwrap();
     let penalties = vec![vec![0.0; 4]; config.pools()];
     let position = &mut || 0.5;
-    let mut making = Making::<f64> { config, goal: Goal::Learn, penalties: &penalties, position, samples: 4, grid: None };
+    let mut making =
+        Making::<f64> { config, goal: Goal::Learn, penalties: &penalties, position, samples: 4, grid: None };
     let feed = making.feed(&network.tape, &batch);
     // The reference fills its tensors in the order of its own list.
     let order = ["Wq", "bq", "Wk", "bk", "Wv", "bv", "prompt_k", "key_k", "prompt_v", "key_v"];

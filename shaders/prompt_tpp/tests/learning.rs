@@ -36,7 +36,8 @@ fn the_gradient_of_the_whole_loss_is_right_to_nine_digits() {
         loss(&config, &world, &single, Some(&mut in_f32));
         // What chooses the prompts is detached from the distance of their keys.
         let detached = Config { match_weight: 0.0, ..config.clone() };
-        let chooses = |name: &str| name.starts_with("embedding") || name.starts_with("before") || name.starts_with("features");
+        let chooses =
+            |name: &str| name.starts_with("embedding") || name.starts_with("before") || name.starts_with("features");
         let (tensors, _) = config.tensors();
         let size = gradient.iter().fold(0.0f64, |size, g| size.max(g.abs()));
         for (place, &g) in gradient.iter().enumerate() {
