@@ -2,7 +2,10 @@
 #![allow(dead_code, unused, missing_docs)] // TODO-REMOVE
 
 mod attention;
+mod attention_gradient;
 mod block;
+mod bumps;
+mod concat;
 mod cpu;
 mod expand;
 mod gather;
@@ -20,6 +23,7 @@ mod product;
 pub(crate) mod real;
 mod retrieval;
 mod rotate;
+mod segment;
 mod softmax;
 mod tape;
 pub mod tensors;
@@ -30,13 +34,14 @@ mod unary;
 pub(crate) mod vectorized;
 
 pub use attention::{Form, KeyValue};
+pub use bumps::BUMPS;
 pub use cpu::{Cpu, Run};
 pub use expand::Owner;
 pub use gpu::OnGpu;
 pub use intensity::ALL_TYPES;
 #[cfg(test)]
 pub(crate) use kernels::SOURCES;
-pub use mixture::{BUMPS, COMPONENTS_MAX, Gap};
+pub use mixture::{COMPONENTS_MAX, Gap};
 pub use optimizer::{Adam, Rates, norm};
 pub use real::Real;
 pub use tape::{Axis, Feed, Ids, Tape, Value};
@@ -54,8 +59,8 @@ pub(crate) enum Operation {
     Gather(gather::Gather),
     Expand(expand::Expand),
     WeightedSum(expand::WeightedSum),
-    Segment(expand::Segment),
-    Concat(expand::Concat),
+    Segment(segment::Segment),
+    Concat(concat::Concat),
     Attention(attention::Attention),
     Norm(norm::Norm),
     Rotate(rotate::Rotate),
@@ -64,7 +69,7 @@ pub(crate) enum Operation {
     Mixture(mixture::Mixture),
     AffineMixture(mixture::AffineMixture),
     MixtureNodes(mixture::MixtureNodes),
-    Bumps(mixture::Bumps),
+    Bumps(bumps::Bumps),
     Intensity(intensity::Intensity),
     IntensityTerm(intensity::IntensityTerm),
     Cosine(retrieval::Cosine),

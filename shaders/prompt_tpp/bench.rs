@@ -21,7 +21,7 @@ pub struct Timings {
 /// # Errors
 /// What the device says.
 pub fn bench(device: &Device, sequences: usize, events: usize, repetitions: usize) -> Result<Timings, Error> {
-    let config = Config { types: 17, recent: 0, unit_ms: 1000.0, ..Config::default() };
+    let config = Config { types: 17, unit_ms: 1000.0, ..Config::canonical() };
     let mut model = Model::new(device, config, 1)?;
     let mut random = generator(2, 0);
     let offsets: Vec<u32> = (0..=sequences).map(|b| (b * events) as u32).collect();

@@ -24,7 +24,7 @@ pub struct LearningRates {
 impl LearningRates {
     /// Everything but the calibration, for the stream's beginning.
     pub const fn warm_up() -> LearningRates {
-        LearningRates { base: 2e-3, heads: 2e-3, pool: 5e-3, calibration: 0.0, weight_decay: 0.0 }
+        LearningRates { base: 4e-3, heads: 4e-3, pool: 1e-2, calibration: 0.0, weight_decay: 0.1 }
     }
 
     /// Everything at one rate: full fine-tuning.

@@ -99,29 +99,30 @@ pub struct Config {
 }
 
 impl Default for Config {
+    /// What forecasts best on real streams: the canonical model, relative, with gaps as inputs.
     fn default() -> Config {
         Config {
             types: 1,
             width: 32,
             time_width: 16,
-            order_width: 0,
-            relative: false,
+            order_width: 16,
+            relative: true,
             heads: 2,
             layers: 2,
             pool: 10,
             chosen: 5,
             prompt_rows: 5,
-            hidden: 64,
+            hidden: 128,
             components: 8,
             self_token: false,
-            recent: 4,
+            recent: 1,
             gap_inputs: true,
             clock_inputs: false,
             forecasts: true,
             intensity: false,
             samples: [8, 32],
             unit_ms: 60_000.0,
-            encoding_units: 1.0,
+            encoding_units: 10.0,
             log_gap_mean: 0.0,
             log_gap_deviation: 1.0,
             match_weight: 0.1,
@@ -129,6 +130,22 @@ impl Default for Config {
             pool_interval: 2,
             rise_steps: 100,
             gradient_norm_max: 1.0,
+        }
+    }
+}
+
+impl Config {
+    /// The model of the specification: encodings beside what is projected, events that bring their type alone, query
+    /// rows that start at zero.
+    pub fn canonical() -> Config {
+        Config {
+            order_width: 0,
+            relative: false,
+            hidden: 64,
+            recent: 0,
+            gap_inputs: false,
+            encoding_units: 1.0,
+            ..Config::default()
         }
     }
 }

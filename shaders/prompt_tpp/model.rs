@@ -291,6 +291,8 @@ fn gaussian(generator: &mut ChaCha8Rng) -> f64 {
 /// rows come first, so that a larger vocabulary begins as the smaller one.
 pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32> {
     let mut values = vec![0.0; tensors.len()];
+    // Beside features, types must not saturate the tanh.
+    let spread = if config.features() > 0 { 0.5 } else { 1.0 };
     for (n, tensor) in tensors.iter().enumerate() {
         let mut generator = generator(seed, 1 + n as u64);
         let inputs = match tensor.name.as_str() {
@@ -302,7 +304,7 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
         for (place, value) in values[tensor.range()].iter_mut().enumerate() {
             *value = match tensor.name.as_str() {
                 "embedding" | "query.embedding" | "before.embedding" => {
-                    gaussian(&mut generator) * std::env::var("ESTD").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0)
+                    spread * gaussian(&mut generator)
                 }
                 name if name.ends_with(".prompts") || name.ends_with(".keys") => 2.0 * uniform(&mut generator) - 1.0,
                 "calibration.time" | "calibration.type" | "intensity.log_scale" | "type.bias" => 0.0,
@@ -315,36 +317,10 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
             } as f32;
         }
     }
-    config.align(tensors, &mut values);
     values
 }
 
 impl Config {
-    /// Queries begin with the keys' map of the encodings, so that what is near in time and place begins near.
-    fn align(&self, tensors: &Tensors, values: &mut [f32]) {
-        let get = |n: &str| -> f32 { std::env::var(n).ok().and_then(|x| x.parse().ok()).unwrap_or(0.0) };
-        let (tt, to) = (get("TIEDT"), get("TIEDO"));
-        for head in 0..if self.relative { 0 } else { self.heads } {
-            for layer in 0..self.layers {
-                for (scale, start, rows) in
-                    [(tt, self.width, self.time_width), (to, self.width + self.time_width, self.order_width)]
-                {
-                    if scale == 0.0 {
-                        continue;
-                    }
-                    let part = |name: &str| {
-                        let tensor =
-                            tensors.get(&format!("head{head}.layer{layer}.{name}.weight")).expect("it is listed");
-                        tensor.offset + start * tensor.columns..tensor.offset + (start + rows) * tensor.columns
-                    };
-                    values[part("key")].iter_mut().for_each(|x| *x *= scale);
-                    let key = values[part("key")].to_vec();
-                    values[part("query")].copy_from_slice(&key);
-                }
-            }
-        }
-    }
-
     /// Inputs of the linear map that a bias belongs to.
     fn fan_in(&self, bias: &str) -> usize {
         if bias.starts_with("head") {

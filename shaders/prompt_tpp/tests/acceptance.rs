@@ -15,8 +15,8 @@ const LENGTHS: [usize; 9] = [6, 3, 9, 1, 64, 2, 30, 5, 12];
 fn what_comes_later_changes_no_score_and_no_choice() {
     let world = World::new(&[12], 5, 1);
     for device in devices() {
-        for self_token in [false, true] {
-            let mut model = Model::new(&device, Config { self_token, ..small() }, 3).unwrap();
+        for (self_token, relative) in [(false, true), (true, true), (false, false), (true, false)] {
+            let mut model = Model::new(&device, Config { self_token, relative, ..small() }, 3).unwrap();
             let before = model.score(&world.batch()).unwrap();
             for event in 7..12 {
                 let mut other = world.clone();
@@ -124,7 +124,7 @@ fn noise_is_not_forecast_better_than_its_entropy() {
 
 #[test]
 fn the_integral_over_a_gap_is_that_of_its_closed_form() {
-    let config = Config { forecasts: false, clock_inputs: false, ..small() };
+    let config = Config { forecasts: false, clock_inputs: false, encoding_units: 1.0, ..small() };
     let (tensors, _) = config.tensors();
     let network = Network::record(&config, &tensors, Goal::Learn);
     let mut world = World::new(&[10], 5, 6);

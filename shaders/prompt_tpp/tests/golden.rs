@@ -20,12 +20,11 @@ fn config(self_token: bool) -> Config {
         chosen: 2,
         prompt_rows: 2,
         self_token,
-        recent: 0,
         forecasts: false,
         intensity: true,
         samples: [4, 4],
         unit_ms: 1000.0,
-        ..Config::default()
+        ..Config::canonical()
     }
 }
 

@@ -23,8 +23,8 @@ fn loss<T: Real>(config: &Config, world: &World, parameters: &[T], gradient: Opt
 #[test]
 fn the_gradient_of_the_whole_loss_is_right_to_nine_digits() {
     let world = World::new(&[6, 1, 4, 7], 5, 1);
-    for self_token in [false, true] {
-        let config = Config { self_token, width: 4, hidden: 5, types: 5, ..small() };
+    for (self_token, relative) in [(false, true), (true, false)] {
+        let config = Config { self_token, relative, time_width: 2, order_width: 2, width: 4, hidden: 5, ..small() };
         let model = Model::new(&Device::Cpu, config.clone(), 3).unwrap();
         let mut parameters: Vec<f64> = model.parameters.iter().map(|&x| f64::from(x)).collect();
         // Nothing is at a special point.
