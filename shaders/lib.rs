@@ -47,7 +47,7 @@ pub mod device;
 mod error;
 mod gpu;
 mod kernel;
-pub(crate) mod ops;
+pub mod ops;
 mod pass;
 pub mod prompt_tpp;
 pub mod sdim;

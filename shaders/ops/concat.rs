@@ -1,7 +1,7 @@
 //! Columns side by side.
 
 use super::block::Block;
-use super::kernels::{ConcatGradientParams, ConcatParams};
+use super::kernels::ConcatParams;
 use super::launch::{Launch, groups};
 use super::linear::add;
 use super::real::Real;

@@ -3,14 +3,11 @@
 use std::ops::Range;
 
 use super::block::Block;
-use super::kernels::{
-    ConcatParams, ExpandParams, SegmentGradientParams, SegmentParams, WeightedSumGradientParams, WeightedSumParams,
-};
-use super::launch::Launch;
-use super::launch::groups;
+use super::kernels::{ExpandParams, SegmentParams, WeightedSumGradientParams, WeightedSumParams};
+use super::launch::{Launch, groups};
 use super::linear::add;
 use super::real::Real;
-use super::tape::{Axis, Ids, Tape, Value};
+use super::tape::{Axis, Tape, Value};
 use crate::Error;
 
 /// Which coarse row a fine row belongs to.

@@ -1,6 +1,7 @@
 //! The GPU backend: the whole tape, forward and backward, in one submission.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::attention::Attention;
@@ -160,12 +161,13 @@ impl OnGpu {
             }
             done.push(key);
             let gpu = &self.gpu;
-            if !self.buffers.sights.contains_key(&key) {
-                let new = || Scratch::new(gpu, "bytes of visibility");
-                let sight = Sight { seen: new()?, by_rows: new()?, by_prefix: new()? };
-                self.buffers.sights.insert(key, sight);
-            }
-            let sight = self.buffers.sights.get_mut(&key).expect("it was just put there");
+            let sight = match self.buffers.sights.entry(key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let new = || Scratch::new(gpu, "bytes of visibility");
+                    entry.insert(Sight { seen: new()?, by_rows: new()?, by_prefix: new()? })
+                }
+            };
             let offsets = |value: Value| match tape.axis_of(value) {
                 Axis::Ragged(axis) => &feed.offsets[axis],
                 Axis::Table(_) => panic!("attention is over sequences"),

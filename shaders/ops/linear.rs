@@ -113,7 +113,7 @@ pub(crate) fn add<T: Real>(source: &[T], target: &mut [T]) {
 }
 
 impl Linear {
-    pub fn launch(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+    pub fn launch(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
         let (rows, outputs) = (on.rows(self.y), on.columns(self.y));
         let params = LinearParams {
             rows: rows as u32,
@@ -133,7 +133,7 @@ impl Linear {
         on.pass.dispatch(&on.kernels.linear, &params, &buffers, groups(rows.div_ceil(LINEAR_ROWS) * outputs))
     }
 
-    pub fn launch_gradient(&self, place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
+    pub fn launch_gradient(&self, _place: usize, on: &mut Launch<'_>) -> Result<(), Error> {
         let (rows, inputs, outputs) = (on.rows(self.y), on.columns(self.x), on.columns(self.y));
         let d_y = on.gradient(self.y);
         if self.x.trained {

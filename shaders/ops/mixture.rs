@@ -5,9 +5,7 @@
 //! `floor + e^(log deviation)`. All of it is on the scale of the standardized logarithm of the gap.
 
 use super::block::Block;
-use super::kernels::{
-    AffineMixtureGradientParams, AffineMixtureParams, BumpsParams, MixtureNodesParams, MixtureParams,
-};
+use super::kernels::{AffineMixtureGradientParams, AffineMixtureParams, MixtureNodesParams, MixtureParams};
 use super::launch::Launch;
 use super::launch::groups;
 use super::normal::log_survival;
@@ -127,7 +125,7 @@ impl Mixture {
     pub fn forward<T: Real>(&self, _place: usize, block: &mut Block<'_, T>) {
         let mut y = block.take(self.y);
         let (parameters, gap, kinds) = (block.data(self.parameters), block.data(self.gap), block.ids(self.kinds));
-        mixture(parameters, block.columns(self.parameters), gap, kinds, T::of(self.floor), &mut y, &mut [], &[]);
+        mixture(parameters, block.columns(self.parameters), (gap, kinds), T::of(self.floor), &mut y, &mut [], &[]);
         block.put(self.y, y);
     }
 
@@ -137,7 +135,7 @@ impl Mixture {
         if let Some(d_parameters) = &mut d_parameters {
             let (parameters, gap, kinds) = (block.data(self.parameters), block.data(self.gap), block.ids(self.kinds));
             let (columns, d_y) = (block.columns(self.parameters), block.gradient(self.y));
-            mixture(parameters, columns, gap, kinds, T::of(self.floor), &mut y, d_parameters, d_y);
+            mixture(parameters, columns, (gap, kinds), T::of(self.floor), &mut y, d_parameters, d_y);
         }
         block.put(self.y, y);
         block.put_gradient(d_parameters);
@@ -145,13 +143,13 @@ impl Mixture {
 }
 
 vectorized! {
-    /// y = -ln p; where `d_y` is not empty, also d_parameters += d_y times the gradient.
+    /// y = -ln p of what is `known`, gaps and their kinds; where `d_y` is not empty, also d_parameters += d_y times the gradient.
     fn mixture<T, I>(
-        parameters: &[T], columns: usize, gaps: &[T], kinds: &[u32], floor: T, y: &mut [T], d_parameters: &mut [T],
+        parameters: &[T], columns: usize, known: (&[T], &[u32]), floor: T, y: &mut [T], d_parameters: &mut [T],
         d_y: &[T],
     ) {
         let log_root = T::of(0.5 * (2.0 * std::f64::consts::PI).ln());
-        let components = columns / 3;
+        let (components, (gaps, kinds)) = (columns / 3, known);
         for (i, parameters) in parameters.chunks_exact(columns).enumerate() {
             let row = Row::new::<I>(parameters, floor);
             let means = &parameters[components..2 * components];

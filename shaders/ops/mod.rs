@@ -1,5 +1,4 @@
 //! Operations that models are made of, each forward and backward, on both backends.
-#![allow(dead_code, unused, missing_docs)] // TODO-REMOVE
 
 mod attention;
 mod attention_gradient;

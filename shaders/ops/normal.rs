@@ -41,7 +41,7 @@ mod tests {
     fn survival_is_right_from_one_end_to_the_other() {
         // ln Q, computed to 20 digits elsewhere: mpmath's log(erfc(x / sqrt(2)) / 2).
         let known = [
-            (0.0, -0.693_147_180_559_945_3),
+            (0.0, -std::f64::consts::LN_2),
             (1.0, -1.841_021_645_009_263_8),
             (-1.0, -0.172_753_779_023_449_9),
             (-3.0, -0.001_350_809_964_748_202_8),

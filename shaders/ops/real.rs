@@ -82,8 +82,7 @@ pub(crate) fn softplus<T: Real, I: Isa>(x: T) -> T {
     for n in (0..16).rev() {
         series = madd::<T, I>(series, square, T::of(1.0 / (2 * n + 1) as f64));
     }
-    let positive = if x > T::ZERO { x } else { x - x };
-    positive + T::of(2.0) * s * series
+    larger(x, T::ZERO) + T::of(2.0) * s * series
 }
 
 /// 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits.

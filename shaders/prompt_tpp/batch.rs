@@ -326,9 +326,9 @@ fn types_before(batch: &Batch<'_>, config: &Config, events: impl IntoIterator<It
 fn features<T: Real>(batch: &Batch<'_>, config: &Config, events: impl IntoIterator<Item = usize>) -> Vec<T> {
     let (columns, firsts) = (config.features(), firsts(batch));
     let mut single = Vec::with_capacity(batch.types.len() * columns);
-    for i in 0..batch.types.len() {
+    for (i, &first) in firsts.iter().enumerate() {
         if config.gap_inputs {
-            let gap = (i > firsts[i]).then(|| batch.times_ms[i].saturating_sub(batch.times_ms[i - 1]));
+            let gap = (i > first).then(|| batch.times_ms[i].saturating_sub(batch.times_ms[i - 1]));
             single.push(T::of(gap.map_or(0.0, |gap| config.standardized(gap))));
             single.push(if gap.is_some() { T::ONE } else { T::ZERO });
         }

@@ -20,7 +20,7 @@ pub(super) struct Engine {
 
 #[derive(Debug)]
 enum Backend {
-    Cpu(Cpu<f32>),
+    Cpu(Box<Cpu<f32>>),
     Gpu(Box<OnGpu>),
 }
 
@@ -29,7 +29,7 @@ impl Engine {
         let Network { tape, places } = Network::record(config, tensors, goal);
         let tape = Arc::new(tape);
         let backend = match device {
-            Device::Cpu => Backend::Cpu(Cpu::new(tape.clone())),
+            Device::Cpu => Backend::Cpu(Box::new(Cpu::new(tape.clone()))),
             Device::Gpu(gpu) => Backend::Gpu(Box::new(OnGpu::new(gpu, tape.clone())?)),
         };
         Ok(Engine { tape, places, backend })
@@ -303,9 +303,7 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
         let bound = 1.0 / (inputs as f64).sqrt();
         for (place, value) in values[tensor.range()].iter_mut().enumerate() {
             *value = match tensor.name.as_str() {
-                "embedding" | "query.embedding" | "before.embedding" => {
-                    spread * gaussian(&mut generator)
-                }
+                "embedding" | "query.embedding" | "before.embedding" => spread * gaussian(&mut generator),
                 name if name.ends_with(".prompts") || name.ends_with(".keys") => 2.0 * uniform(&mut generator) - 1.0,
                 "calibration.time" | "calibration.type" | "intensity.log_scale" | "type.bias" => 0.0,
                 "gap.bias" => match (place / config.components, place % config.components) {

@@ -194,7 +194,8 @@ fn malformed_batches_are_refused_before_anything_changes() {
     let mut model = Model::new(&Device::Cpu, small(), 3).unwrap();
     let before = model.save();
     let good = World::new(&[4, 3], 5, 2);
-    let cases: [(&str, &dyn Fn(&mut World)); 6] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut World));
+    let cases: [Case<'_>; 6] = [
         ("offsets", &|world| world.offsets[2] = 6),
         ("type 9", &|world| world.types[1] = 9),
         ("times of sequence 1 fall", &|world| world.times_ms[5] = 0),
