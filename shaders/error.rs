@@ -56,6 +56,9 @@ pub enum Error {
         /// What to change.
         remedy: &'static str,
     },
+    /// Tensors that are missing, unknown, or of another shape.
+    #[error("the tensors do not fit this model: {0}; load the file that was saved with these settings")]
+    Tensors(String),
     /// An argument whose parts do not fit together: a mistake of the caller, found before any state was touched.
     #[error("{0}")]
     Shape(String),

@@ -47,7 +47,9 @@ pub mod device;
 mod error;
 mod gpu;
 mod kernel;
+pub mod ops;
 mod pass;
+pub mod prompt_tpp;
 pub mod sdim;
 #[cfg(test)]
 mod tidy;

@@ -36,9 +36,15 @@ pub(crate) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub fn new(gpu: &'a Gpu, arena: &'a mut Arena) -> Result<Pass<'a>, Error> {
+        Pass::cleared(gpu, arena, &[])
+    }
+
+    /// A pass that begins by zeroing `buffers`.
+    pub fn cleared(gpu: &'a Gpu, arena: &'a mut Arena, buffers: &[&wgpu::Buffer]) -> Result<Pass<'a>, Error> {
         gpu.check()?;
         arena.bytes.clear();
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        buffers.iter().for_each(|buffer| encoder.clear_buffer(buffer, 0, None));
         // The pass is dropped before the encoder is finished, in `read`.
         let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
         Ok(Pass { gpu, arena, encoder, pass })
@@ -102,18 +108,24 @@ impl<'a> Pass<'a> {
         }))
     }
 
-    /// Submits what was recorded and a copy of the first `bytes` of `source`, waits, and hands them to `take`.
+    /// Submits what was recorded and copies of the first bytes of `sources`, each so many, a multiple of 4; waits, and
+    /// hands them, one after the other, to `take`.
     pub fn read<T>(
         self,
-        source: &wgpu::Buffer,
-        bytes: u64,
+        sources: &[(&wgpu::Buffer, u64)],
         readback: &mut Readback,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
         let Pass { gpu, arena, mut encoder, pass } = self;
         drop(pass);
+        let bytes = sources.iter().map(|(_, bytes)| bytes).sum();
         let staging = readback.reserve(gpu, bytes)?;
-        encoder.copy_buffer_to_buffer(source, 0, staging, 0, bytes.next_multiple_of(4));
+        let mut start = 0;
+        for (source, bytes) in sources.iter().filter(|(_, bytes)| *bytes > 0) {
+            assert!(bytes.is_multiple_of(4), "whole words are read");
+            encoder.copy_buffer_to_buffer(source, 0, staging, start, *bytes);
+            start += bytes;
+        }
         if !arena.bytes.is_empty() {
             gpu.queue().write_buffer(&arena.buffer, 0, &arena.bytes);
         }
@@ -160,7 +172,7 @@ mod tests {
                 pass.dispatch(&kernel, &StoreParams { place, value }, &[values.buffer()], 1).unwrap();
             }
             pass.dispatch(&kernel, &StoreParams { place: 1, value: 9 }, &[values.buffer()], 0).unwrap();
-            let found = pass.read(values.buffer(), 12, &mut readback, |bytes| bytes.to_vec()).unwrap();
+            let found = pass.read(&[(values.buffer(), 12)], &mut readback, |bytes| bytes.to_vec()).unwrap();
             assert_eq!(bytemuck::pod_read_unaligned::<[u32; 3]>(&found), [100, 400, 600].map(|v| v + v / 20 * round));
         }
     }

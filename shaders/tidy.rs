@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use crate::kernel::Source;
 
 /// Every room's kernels, with the room's folder.
-const ROOMS: &[(&str, &[Source])] = &[("sdim", crate::sdim::SOURCES)];
+const ROOMS: &[(&str, &[Source])] = &[("ops", crate::ops::SOURCES), ("sdim", crate::sdim::SOURCES)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All `.wgsl` files of the crate, relative to it.
-fn wgsl_files(folder: &Path) -> Vec<PathBuf> {
+/// All files of a folder with that extension, relative to the crate.
+fn files_of(folder: &Path, kind: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files.extend(wgsl_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "wgsl") {
+            files.extend(files_of(&path, kind));
+        } else if path.extension().is_some_and(|extension| extension == kind) {
             files.push(path.strip_prefix(root()).unwrap().to_owned());
         }
     }
@@ -35,13 +35,15 @@ fn parse(name: &str, wgsl: &str) -> naga::Module {
 
 #[test]
 fn every_wgsl_file_is_a_kernel_of_its_room_or_a_shared_snippet() {
-    let files = wgsl_files(root());
+    let files = files_of(root(), "wgsl");
     assert!(files.len() > 5, "the walk found {files:?}");
     for file in files {
         let text = std::fs::read_to_string(root().join(&file)).unwrap();
         let (folder, stem) = (file.parent().unwrap().to_str().unwrap(), file.file_stem().unwrap().to_str().unwrap());
         if folder == "shared" {
-            let module = parse(stem, &text);
+            // A snippet may stand on the one for folded grids.
+            let grid = include_str!("shared/grid.wgsl");
+            let module = parse(stem, &if stem == "grid" { text } else { format!("{grid}{text}") });
             assert!(module.entry_points.is_empty(), "{file:?} has an entry point");
             let bound = module.global_variables.iter().any(|(_, variable)| variable.binding.is_some());
             assert!(!bound, "{file:?} has a binding");
@@ -58,13 +60,19 @@ fn every_wgsl_file_is_a_kernel_of_its_room_or_a_shared_snippet() {
 #[test]
 fn every_kernel_has_its_entry_point_its_params_and_its_twin() {
     for (room, sources) in ROOMS {
-        let twins = std::fs::read_to_string(root().join(room).join("cpu.rs")).unwrap();
+        // In `cpu.rs`, or where each operation has a file of its own, in any of them.
+        let twins: String = files_of(&root().join(room), "rs")
+            .iter()
+            .filter(|file| !file.to_str().unwrap().contains("tests"))
+            .map(|file| std::fs::read_to_string(root().join(file)).unwrap())
+            .collect();
         for source in *sources {
             let name = source.name;
             let module = parse(name, source.wgsl);
             let entry_points: Vec<&str> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
             assert_eq!(entry_points, [name]);
-            assert!(twins.contains(&format!("fn {name}(")), "{room}/cpu.rs has no twin {name}");
+            let twin = [format!("fn {name}("), format!("fn {name}<")];
+            assert!(twin.iter().any(|twin| twins.contains(twin)), "{room} has no twin {name}");
             check_params(&module, source);
             check_bindings(&module, name);
         }

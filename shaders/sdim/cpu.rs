@@ -234,6 +234,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(square_root(u64::MAX), u32::MAX.into());
+        assert_eq!(square_root(u64::MAX), u64::from(u32::MAX));
     }
 }

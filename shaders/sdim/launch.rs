@@ -132,7 +132,7 @@ impl Launcher {
             let mut pass = Pass::new(&self.gpu, &mut self.arena)?;
             let buffers = [&self.hash, self.vectors.buffer(), self.signatures.buffer()];
             pass.dispatch(&self.simhash, &params, &buffers, signatures.len() as u64)?;
-            pass.read(self.signatures.buffer(), bytes, &mut self.readback, |bytes| {
+            pass.read(&[(self.signatures.buffer(), bytes)], &mut self.readback, |bytes| {
                 bytemuck::cast_slice_mut(signatures).copy_from_slice(bytes);
             })?;
         }
@@ -212,7 +212,7 @@ impl Launcher {
             pass.dispatch(&self.normalize, &params, &buffers, (run.range.len() * self.shape.rows()) as u64)?;
         }
         // Also where nothing is published: the wait bounds the work in flight.
-        pass.read(self.tables.buffer(), bytes, &mut self.readback, |bytes| {
+        pass.read(&[(self.tables.buffer(), bytes)], &mut self.readback, |bytes| {
             let padded = bytes.chunks_exact(words * 4);
             for (row, padded) in tables.chunks_exact_mut(dim).zip(padded) {
                 bytemuck::cast_slice_mut(row).copy_from_slice(&padded[..dim * 2]);
@@ -246,11 +246,11 @@ impl Launcher {
         let (page, slot) = self.pages.find(slot);
         let (rows, cells) = (self.shape.rows(), self.shape.rows() * self.shape.dim);
         let pass = Pass::new(&self.gpu, &mut self.arena)?;
-        let counts = pass.read(&page.counts, page.counts.size(), &mut self.readback, |bytes| {
+        let counts = pass.read(&[(&page.counts, page.counts.size())], &mut self.readback, |bytes| {
             bytemuck::cast_slice(bytes)[slot * rows..][..rows].to_vec()
         })?;
         let pass = Pass::new(&self.gpu, &mut self.arena)?;
-        let sums = pass.read(&page.sums, page.sums.size(), &mut self.readback, |bytes| {
+        let sums = pass.read(&[(&page.sums, page.sums.size())], &mut self.readback, |bytes| {
             bytemuck::cast_slice(bytes)[slot * cells..][..cells].to_vec()
         })?;
         Ok((sums, counts))

@@ -1,0 +1,26 @@
+// The sum of 1 - cosine over the chosen columns. One lane per row.
+// In front of this file: shared/grid.wgsl, shared/lane.wgsl.
+
+struct Params {
+    rows: u32,
+    columns: u32,
+    n: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> cosines: array<f32>;
+@group(0) @binding(2) var<storage, read> chosen: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn key_distance(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = lane_index(workgroup, lane);
+    if (row >= params.rows) {
+        return;
+    }
+    var sum = 0.0;
+    for (var place = row * params.n; place < (row + 1u) * params.n; place++) {
+        sum += 1.0 - cosines[row * params.columns + chosen[place]];
+    }
+    y[row] = sum;
+}

@@ -1,0 +1,155 @@
+//! Operations that models are made of, each forward and backward, on both backends.
+
+mod attention;
+mod attention_gradient;
+mod block;
+mod bumps;
+mod concat;
+mod cpu;
+mod expand;
+mod gather;
+mod gpu;
+mod intensity;
+mod kernels;
+mod launch;
+mod linear;
+mod loss;
+mod mixture;
+mod norm;
+mod normal;
+mod optimizer;
+mod product;
+pub(crate) mod real;
+mod retrieval;
+mod rotate;
+mod segment;
+mod softmax;
+mod tape;
+pub mod tensors;
+#[cfg(test)]
+mod tests;
+mod time_encoding;
+mod unary;
+pub(crate) mod vectorized;
+
+pub use attention::{Form, KeyValue};
+pub use bumps::BUMPS;
+pub use cpu::{Cpu, Run};
+pub use expand::Owner;
+pub use gpu::OnGpu;
+pub use intensity::ALL_TYPES;
+#[cfg(test)]
+pub(crate) use kernels::SOURCES;
+pub use mixture::{COMPONENTS_MAX, Gap};
+pub use optimizer::{Adam, Rates, norm};
+pub use real::Real;
+pub use tape::{Axis, Feed, Ids, Tape, Value};
+pub use tensors::Tensors;
+pub(crate) use time_encoding::time_encoding;
+pub use unary::Function;
+
+use crate::Error;
+
+/// One recorded operation.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Linear(linear::Linear),
+    Unary(unary::Unary),
+    Gather(gather::Gather),
+    Expand(expand::Expand),
+    WeightedSum(expand::WeightedSum),
+    Segment(segment::Segment),
+    Concat(concat::Concat),
+    Attention(attention::Attention),
+    Norm(norm::Norm),
+    Rotate(rotate::Rotate),
+    Softmax(softmax::Softmax),
+    CrossEntropy(softmax::CrossEntropy),
+    Mixture(mixture::Mixture),
+    AffineMixture(mixture::AffineMixture),
+    MixtureNodes(mixture::MixtureNodes),
+    Bumps(bumps::Bumps),
+    Intensity(intensity::Intensity),
+    IntensityTerm(intensity::IntensityTerm),
+    Cosine(retrieval::Cosine),
+    Top(retrieval::Top),
+    Distance(retrieval::Distance),
+    Loss(loss::Loss),
+}
+
+/// Calls the same method of whatever operation it is.
+macro_rules! each {
+    ($operation:expr, $inner:ident => $call:expr) => {
+        match $operation {
+            Operation::Linear($inner) => $call,
+            Operation::Unary($inner) => $call,
+            Operation::Gather($inner) => $call,
+            Operation::Expand($inner) => $call,
+            Operation::WeightedSum($inner) => $call,
+            Operation::Segment($inner) => $call,
+            Operation::Concat($inner) => $call,
+            Operation::Attention($inner) => $call,
+            Operation::Norm($inner) => $call,
+            Operation::Rotate($inner) => $call,
+            Operation::Softmax($inner) => $call,
+            Operation::CrossEntropy($inner) => $call,
+            Operation::Mixture($inner) => $call,
+            Operation::AffineMixture($inner) => $call,
+            Operation::MixtureNodes($inner) => $call,
+            Operation::Bumps($inner) => $call,
+            Operation::Intensity($inner) => $call,
+            Operation::IntensityTerm($inner) => $call,
+            Operation::Cosine($inner) => $call,
+            Operation::Top($inner) => $call,
+            Operation::Distance($inner) => $call,
+            Operation::Loss($inner) => $call,
+        }
+    };
+}
+
+impl Operation {
+    fn forward<T: Real>(&self, place: usize, block: &mut block::Block<'_, T>) {
+        each!(self, operation => operation.forward(place, block));
+    }
+
+    fn backward<T: Real>(&self, place: usize, block: &mut block::Block<'_, T>) {
+        each!(self, operation => operation.backward(place, block));
+    }
+
+    fn launch(&self, place: usize, on: &mut launch::Launch<'_>) -> Result<(), Error> {
+        each!(self, operation => operation.launch(place, on))
+    }
+
+    fn launch_gradient(&self, place: usize, on: &mut launch::Launch<'_>) -> Result<(), Error> {
+        each!(self, operation => operation.launch_gradient(place, on))
+    }
+
+    /// Whether its result is a table.
+    fn is_of_tables(&self, tape: &Tape) -> bool {
+        let y = match self {
+            Operation::Loss(loss) => loss.x,
+            Operation::Top(top) => top.scores,
+            Operation::MixtureNodes(nodes) => nodes.nodes,
+            Operation::Linear(linear) => linear.y,
+            Operation::Unary(unary) => unary.y,
+            Operation::Gather(gather) => gather.y,
+            Operation::Expand(expand) => expand.y,
+            Operation::WeightedSum(sum) => sum.y,
+            Operation::Segment(segment) => segment.y,
+            Operation::Concat(concat) => concat.y,
+            Operation::Attention(attention) => attention.y,
+            Operation::Norm(norm) => norm.y,
+            Operation::Rotate(rotate) => rotate.y,
+            Operation::Softmax(softmax) => softmax.y,
+            Operation::CrossEntropy(entropy) => entropy.y,
+            Operation::Mixture(mixture) => mixture.y,
+            Operation::AffineMixture(map) => map.y,
+            Operation::Bumps(bumps) => bumps.y,
+            Operation::Intensity(intensity) => intensity.y,
+            Operation::IntensityTerm(term) => term.y,
+            Operation::Cosine(cosine) => cosine.y,
+            Operation::Distance(distance) => distance.y,
+        };
+        matches!(tape.axis_of(y), Axis::Table(_))
+    }
+}

@@ -1,0 +1,2 @@
+//! The operations, proven.
+mod gradients;
