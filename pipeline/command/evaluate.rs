@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, Settings};
 use crate::evaluate::matrix::{Cut, Matrix, OnePass, tasks};
-use crate::evaluate::{EvaluateError, Forecaster, MatrixReport, Report, Stream, baselines, input, prequential};
+use crate::evaluate::{EvaluateError, MatrixReport, Report, Scores, Stream, baselines, input, neural, prequential};
+use crate::service;
 use crate::source::Input;
 
 /// Arguments of `evaluate`.
@@ -57,19 +58,34 @@ impl Evaluate {
             tracing::warn!("{} records are no events; `run` shows them as dead letters", numbered.dead);
         }
         let shown = match self.protocol {
-            Protocol::Prequential => self.prequential(&numbered.stream),
+            Protocol::Prequential => {
+                self.prequential(&numbered.stream, &service::device(&config).map_err(Failure::failed)?)
+            }
             Protocol::Matrix => self.matrix(&numbered.stream),
         };
         println!("{}", shown.map_err(Failure::failed)?);
         Ok(())
     }
 
-    fn prequential(&self, stream: &Stream) -> Result<String, EvaluateError> {
+    fn prequential(&self, stream: &Stream, device: &shaders::Device) -> Result<String, EvaluateError> {
         let mut report = Report::new(stream);
-        for mut model in models() {
+        let mut networks: Vec<(&str, Scores)> = Vec::new();
+        for mut model in baselines::all() {
             tracing::info!(model = model.name(), "evaluating");
             let scores = prequential(stream, model.as_mut())?;
             report.add(model.name(), &scores);
+        }
+        neural::evaluate(stream, device, &mut |name, scores| {
+            report.add(name, scores);
+            networks.push((name, scores.clone()));
+        })?;
+        let of = |name: &str| networks.iter().find(|(of, _)| *of == name).map(|(name, scores)| (*name, scores));
+        for (a, b) in
+            [("online", "frozen"), ("prompt", "frozen"), ("prompt", "online"), ("prompt_calibrated", "online")]
+        {
+            if let (Some(a), Some(b)) = (of(a), of(b)) {
+                report.compare(a, b);
+            }
         }
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
@@ -77,15 +93,11 @@ impl Evaluate {
     fn matrix(&self, stream: &Stream) -> Result<String, EvaluateError> {
         let tasks = tasks(stream, self.tasks, Cut::Events)?;
         let mut report = MatrixReport::new(stream, tasks.len());
-        for mut model in models() {
+        for mut model in baselines::all() {
             let name = model.name().to_owned();
             tracing::info!(model = name, "evaluating");
             report.add(&name, Matrix::of(stream, &tasks, &mut OnePass(model.as_mut()))?);
         }
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
-}
-
-fn models() -> Vec<Box<dyn Forecaster>> {
-    baselines::all()
 }

@@ -1,0 +1,181 @@
+//! PromptTPP in the protocol: one network, fitted once, that goes on in five ways.
+//!
+//! | name | after the fit |
+//! |---|---|
+//! | `frozen` | nothing changes |
+//! | `online` | everything goes on learning: full fine-tuning |
+//! | `calibrated` | only an affine map of log time and a bias per type |
+//! | `prompt` | prompts, keys and heads; the base is frozen |
+//! | `prompt_calibrated` | both |
+//!
+//! # Layout
+//! - [`fit`](mod@fit): the fit. `windows`: users' events as the network takes them.
+
+mod fit;
+mod windows;
+
+use std::ops::Range;
+
+use shaders::Device;
+use shaders::prompt_tpp::{Forecasts, LearningRates, Model};
+
+use self::windows::Windows;
+use super::prequential::score;
+use super::{EvaluateError, Forecaster, Judgment, Outcome, Past, Score, Scores, Stream};
+
+/// Passes over the fitted part that are tried.
+const PASSES: [usize; 2] = [8, 20];
+/// Learning rates that are tried.
+const ONLINE: [f64; 3] = [1e-4, 3e-4, 1e-3];
+const PROMPT: [(f64, f64); 3] = [(1e-3, 3e-4), (3e-3, 1e-3), (1e-2, 1e-3)];
+const CALIBRATED: [f64; 3] = [1e-3, 3e-3, 1e-2];
+const SEED: u64 = 0;
+
+/// A way to go on.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    name: &'static str,
+    /// None changes nothing.
+    rates: Option<LearningRates>,
+}
+
+/// Evaluates all five ways; gives the scores of each to `each` as they are there.
+///
+/// # Errors
+/// Where the device fails, or a score is not finite.
+pub fn evaluate(
+    stream: &Stream,
+    device: &Device,
+    each: &mut dyn FnMut(&'static str, &Scores),
+) -> Result<(), EvaluateError> {
+    let split = stream.split();
+    let (warm_up, half) = (stream.until(split.warm_up), stream.until(split.scored));
+    let config = fit::config(warm_up);
+    let mut best: Option<(f64, usize, Model)> = None;
+    for passes in PASSES {
+        let model = fit::fit(device, config.clone(), warm_up, passes, SEED)?;
+        let frozen = Way { name: "frozen", rates: None };
+        let nats = mean(&score(half, split.warm_up, &mut Network::new(&model, device, frozen)?)?);
+        tracing::info!(passes, nats, "fitted to the warm-up, scored on the validation part");
+        if best.as_ref().is_none_or(|(least, ..)| nats < *least) {
+            best = Some((nats, passes, model));
+        }
+    }
+    let (_, passes, model) = best.expect("more than none are tried");
+    let ways = choose(half, split.warm_up, &model, device)?;
+    let model = fit::fit(device, config, half, passes, SEED)?;
+    for way in ways {
+        tracing::info!(model = way.name, "evaluating");
+        each(way.name, &score(stream.whole(), split.scored, &mut Network::new(&model, device, way)?)?);
+    }
+    Ok(())
+}
+
+/// The rates that do best from `warm_up` on, by way.
+fn choose(past: Past<'_>, warm_up: usize, model: &Model, device: &Device) -> Result<[Way; 5], EvaluateError> {
+    let best = |name: &'static str, tried: &[LearningRates]| {
+        let mut best: Option<(f64, LearningRates)> = None;
+        for &rates in tried {
+            let way = Way { name, rates: Some(rates) };
+            let nats = mean(&score(past, warm_up, &mut Network::new(model, device, way)?)?);
+            tracing::info!(model = name, ?rates, nats, "tried");
+            if best.is_none_or(|(least, _)| nats < least) {
+                best = Some((nats, rates));
+            }
+        }
+        Ok::<_, EvaluateError>(best.expect("more than none are tried").1)
+    };
+    let online = best("online", &ONLINE.map(LearningRates::online))?;
+    let calibrated = best("calibrated", &CALIBRATED.map(LearningRates::calibrated))?;
+    let prompt = best("prompt", &PROMPT.map(|(pool, heads)| LearningRates::prompt(pool, heads)))?;
+    let both = LearningRates { calibration: calibrated.calibration, ..prompt };
+    let way = |name, rates| Way { name, rates };
+    Ok([
+        way("frozen", None),
+        way("online", Some(online)),
+        way("calibrated", Some(calibrated)),
+        way("prompt", Some(prompt)),
+        way("prompt_calibrated", Some(both)),
+    ])
+}
+
+fn mean(scores: &Scores) -> f64 {
+    scores.mean(Score::nats)
+}
+
+/// A fitted network that goes on in one way.
+struct Network {
+    way: Way,
+    model: Model,
+    issued: Windows,
+    forecasts: Option<Forecasts>,
+}
+
+impl Network {
+    /// A copy of `fitted` with its optimizer's state.
+    fn new(fitted: &Model, device: &Device, way: Way) -> Result<Self, EvaluateError> {
+        let model = Model::load(device, fitted.config().clone(), fitted.save());
+        let model = model.map_err(|error| failed(way.name, error))?;
+        Ok(Self { way, model, issued: Windows::default(), forecasts: None })
+    }
+}
+
+fn failed(model: &str, error: shaders::Error) -> EvaluateError {
+    EvaluateError::Model { model: model.to_owned(), source: Box::new(error) }
+}
+
+impl Forecaster for Network {
+    fn name(&self) -> &str {
+        self.way.name
+    }
+
+    fn tune(&mut self, _: Past<'_>, _: usize) -> Result<(), EvaluateError> {
+        unreachable!("it is fitted already")
+    }
+
+    fn fit(&mut self, _: Past<'_>) -> Result<(), EvaluateError> {
+        unreachable!("it is fitted already")
+    }
+
+    fn issue(&mut self, past: Past<'_>, after: &[usize]) -> Result<(), EvaluateError> {
+        let mut windows = Windows::default();
+        after.iter().for_each(|&position| windows.add_forecast(past, past.history(position)));
+        self.forecasts = Some(self.model.forecast(&windows.batch()).map_err(|error| failed(self.way.name, error))?);
+        self.issued = windows;
+        Ok(())
+    }
+
+    fn score(&mut self, outcomes: &[Outcome], judgments: &mut Vec<Judgment>) -> Result<(), EvaluateError> {
+        let forecasts = self.forecasts.take().expect("forecasts are issued before they are scored");
+        let windows = self.issued.with_outcomes(outcomes.iter().map(|outcome| (outcome.kind, outcome.gap_ms)));
+        let scores = self.model.score(&windows.batch()).map_err(|error| failed(self.way.name, error))?;
+        for (n, outcome) in outcomes.iter().enumerate() {
+            let shares = forecasts.types(n);
+            let likely = (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b]).then(b.cmp(&a)));
+            judgments.push(Judgment {
+                gap_nats: scores.gap_nats[n],
+                kind_nats: scores.type_nats[n],
+                likely_kind: likely.unwrap_or(0) as u32,
+                median_gap: forecasts.gap(n).median_ms() / outcome.unit_ms,
+            });
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, past: Past<'_>, events: Range<usize>) -> Result<(), EvaluateError> {
+        let Some(rates) = self.way.rates else { return Ok(()) };
+        // A user's events of the block follow each other among his.
+        let mut users: Vec<(u32, usize)> = past.targets(events).map(|at| (past.event(at).user, at)).collect();
+        users.sort_unstable();
+        let mut batch = Windows::default();
+        for own in users.chunk_by(|a, b| a.0 == b.0) {
+            let history = past.history(own[own.len() - 1].1);
+            let ranks = history.len() - own.len()..history.len();
+            Windows::targets(past, history, ranks, shaders::prompt_tpp::NEVER_MS, &mut |window| batch.push(&window));
+        }
+        if batch.len() > 0 {
+            self.model.step(&batch.batch(), &rates).map_err(|error| failed(self.way.name, error))?;
+        }
+        Ok(())
+    }
+}
