@@ -51,6 +51,39 @@ enum Column {
     Text(TextColumn),
 }
 
+impl Column {
+    /// Makes room for `slots` slots, in steps of a quarter: what is kept stays near what is needed. A column is only as long
+    /// as its last value, so one that nobody fills takes nothing.
+    fn reach(&mut self, slots: usize) {
+        match self {
+            Self::Int(values) => reach(values, slots),
+            Self::Float(values) => reach(values, slots),
+            Self::Bool(values) => reach(values, slots),
+            Self::Text(texts) => texts.reach(slots),
+        }
+    }
+
+    /// Bytes of a slot; 0 where the column was never filled.
+    fn slot_bytes(&self) -> usize {
+        match self {
+            Self::Int(values) => 8 * usize::from(!values.is_empty()),
+            Self::Float(values) => 8 * usize::from(!values.is_empty()),
+            Self::Bool(values) => usize::from(!values.is_empty()),
+            Self::Text(texts) => texts.slot_bytes(),
+        }
+    }
+}
+
+/// Makes a column as long as `slots`, in steps of a quarter.
+pub(crate) fn reach<T: Clone + Default>(values: &mut Vec<T>, slots: usize) {
+    if slots > values.len() {
+        if slots > values.capacity() {
+            values.reserve_exact(slots - values.len() + 64 + values.len() / 4);
+        }
+        values.resize(slots, T::default());
+    }
+}
+
 /// A column of an arriving batch.
 pub(crate) enum Incoming<'a> {
     Int(&'a Int64Array),
@@ -80,6 +113,17 @@ impl<'a> Incoming<'a> {
             DataType::Boolean => Self::Bool(array.as_boolean()),
             _ => Self::Text(array.as_string_view()),
         })
+    }
+
+    /// Whether a row has a value.
+    pub(crate) fn is_valid(&self, row: usize) -> bool {
+        match self {
+            Self::Int(array) => array.is_valid(row),
+            Self::Float(array) => array.is_valid(row),
+            Self::Bool(array) => array.is_valid(row),
+            Self::Text(array) => array.is_valid(row),
+            Self::Absent => false,
+        }
     }
 
     /// The number of a row, where it is one.
@@ -125,12 +169,9 @@ impl<'a> System<'a> {
     }
 }
 
-/// Makes room in steps of a quarter: what is kept stays near what is needed.
-pub(crate) fn more<T>(values: &mut Vec<T>) -> &mut Vec<T> {
-    if values.len() == values.capacity() {
-        values.reserve_exact(64 + values.len() / 4);
-    }
-    values
+/// The value of a slot; a default where it is null.
+fn of<T: Copy + Default>(values: &[T], slot: u32) -> T {
+    values.get(slot as usize).copied().unwrap_or_default()
 }
 
 /// The rows.
@@ -187,26 +228,18 @@ impl Store {
         let at = slot as usize;
         let mut valid = 0;
         for (index, (column, incoming)) in self.columns.iter_mut().zip(columns).enumerate() {
-            let is_valid = match (column, incoming) {
-                (Column::Int(to), Incoming::Int(from)) if from.is_valid(row) => {
-                    to[at] = from.value(row);
-                    true
-                }
-                (Column::Float(to), Incoming::Float(from)) if from.is_valid(row) => {
-                    to[at] = from.value(row);
-                    true
-                }
-                (Column::Bool(to), Incoming::Bool(from)) if from.is_valid(row) => {
-                    to[at] = from.value(row);
-                    true
-                }
-                (Column::Text(to), Incoming::Text(from)) if from.is_valid(row) => {
-                    to.set(slot, from.value(row).as_bytes());
-                    true
-                }
-                _ => false,
-            };
-            valid |= u64::from(is_valid) << index;
+            if !incoming.is_valid(row) {
+                continue;
+            }
+            column.reach(at + 1);
+            match (column, incoming) {
+                (Column::Int(to), Incoming::Int(from)) => to[at] = from.value(row),
+                (Column::Float(to), Incoming::Float(from)) => to[at] = from.value(row),
+                (Column::Bool(to), Incoming::Bool(from)) => to[at] = from.value(row),
+                (Column::Text(to), Incoming::Text(from)) => to.set(slot, from.value(row).as_bytes()),
+                _ => unreachable!("columns arrive with the types of the store's"),
+            }
+            valid |= 1 << index;
         }
         self.valid[at] = valid;
         self.places[at] = place;
@@ -217,20 +250,10 @@ impl Store {
 
     fn grow(&mut self) -> u32 {
         let slots = self.valid.len() + 1;
-        for column in &mut self.columns {
-            match column {
-                Column::Int(values) => more(values).push(0),
-                Column::Float(values) => more(values).push(0.0),
-                Column::Bool(values) => more(values).push(false),
-                Column::Text(texts) => texts.grow(slots),
-            }
-        }
-        more(&mut self.valid).push(0);
-        more(&mut self.places).push(Place::default());
-        more(&mut self.held).push(0);
-        for _ in 0..self.words {
-            more(&mut self.included).push(0);
-        }
+        reach(&mut self.valid, slots);
+        reach(&mut self.places, slots);
+        reach(&mut self.held, slots);
+        reach(&mut self.included, slots * self.words);
         slots as u32 - 1
     }
 
@@ -295,13 +318,8 @@ impl Store {
 
     /// Bytes of a row without its long texts.
     pub(crate) fn row_bytes(&self) -> usize {
-        let column = |column: &Column| match column {
-            Column::Int(_) | Column::Float(_) => 8,
-            Column::Bool(_) => 1,
-            Column::Text(_) => 16,
-        };
         let own = size_of::<u64>() * (1 + self.words) + size_of::<Place>() + size_of::<u8>();
-        self.columns.iter().map(column).sum::<usize>() + own
+        self.columns.iter().map(Column::slot_bytes).sum::<usize>() + own
     }
 
     /// Bytes of all rows that are not free.
@@ -378,15 +396,15 @@ impl Store {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         match &self.columns[column] {
             Column::Int(values) => {
-                let values: ScalarBuffer<i64> = slots.iter().map(|&slot| values[slot as usize]).collect();
+                let values: ScalarBuffer<i64> = slots.iter().map(|&slot| of(values, slot)).collect();
                 Arc::new(Int64Array::new(values, nulls))
             }
             Column::Float(values) => {
-                let values: ScalarBuffer<f64> = slots.iter().map(|&slot| values[slot as usize]).collect();
+                let values: ScalarBuffer<f64> = slots.iter().map(|&slot| of(values, slot)).collect();
                 Arc::new(Float64Array::new(values, nulls))
             }
             Column::Bool(values) => {
-                let values = BooleanBuffer::collect_bool(slots.len(), |i| values[slots[i] as usize]);
+                let values = BooleanBuffer::collect_bool(slots.len(), |i| of(values, slots[i]));
                 Arc::new(BooleanArray::new(values, nulls))
             }
             Column::Text(texts) => texts.gather(slots, nulls),

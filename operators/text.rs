@@ -10,6 +10,8 @@ use arrow::{
 };
 use std::sync::Arc;
 
+use crate::store::reach;
+
 /// Bytes of a block; longer texts get one of their own.
 const BLOCK_BYTES: usize = 64 << 10;
 /// Gathered bytes per Arrow buffer: offsets in it are 32 bits.
@@ -55,8 +57,13 @@ fn place(view: u128) -> (usize, usize) {
 
 impl TextColumn {
     /// Makes room for `slots` slots.
-    pub(crate) fn grow(&mut self, slots: usize) {
-        self.views.resize(slots, 0);
+    pub(crate) fn reach(&mut self, slots: usize) {
+        reach(&mut self.views, slots);
+    }
+
+    /// Bytes of a slot; 0 where there never was a text.
+    pub(crate) fn slot_bytes(&self) -> usize {
+        size_of::<u128>() * usize::from(!self.views.is_empty())
     }
 
     /// Puts `bytes`, which must be UTF-8, into an empty slot.
@@ -66,7 +73,8 @@ impl TextColumn {
 
     /// Empties a slot.
     pub(crate) fn clear(&mut self, slot: u32) {
-        let view = std::mem::take(&mut self.views[slot as usize]);
+        let Some(view) = self.views.get_mut(slot as usize) else { return };
+        let view = std::mem::take(view);
         if length(view) <= INLINE {
             return;
         }
@@ -83,7 +91,7 @@ impl TextColumn {
 
     /// The text of a slot; empty where it is null.
     pub(crate) fn get(&self, slot: u32) -> &str {
-        let view = &self.views[slot as usize];
+        let Some(view) = self.views.get(slot as usize) else { return "" };
         let bytes = if length(*view) <= INLINE { inline(view) } else { self.long(*view) };
         std::str::from_utf8(bytes).expect("only texts are put in")
     }
@@ -158,7 +166,7 @@ impl TextColumn {
         let mut views = Vec::with_capacity(slots.len());
         let (mut full, mut bytes) = (Vec::new(), Vec::new());
         for &slot in slots {
-            let view = self.views[slot as usize];
+            let view = self.views.get(slot as usize).copied().unwrap_or_default();
             if length(view) <= INLINE {
                 views.push(view);
                 continue;
@@ -203,7 +211,7 @@ mod tests {
     #[test]
     fn texts_come_back_and_blocks_are_used_again() {
         let mut column = TextColumn::default();
-        column.grow(64);
+        column.reach(64);
         for round in 0..20_000u32 {
             let slot = round % 64;
             column.clear(slot);

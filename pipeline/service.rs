@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use operators::{ViewError, Views};
 use schemas::topics::Topics;
@@ -23,6 +23,9 @@ use crate::snapshot::archive::Archive;
 use crate::snapshot::bucket::Bucket;
 use crate::snapshot::manifest::{FORMAT, Owner};
 use crate::snapshot::objects::StoreError;
+
+/// How long processes of one name may stand in each other's way while they publish the first model.
+const FIRST_MODEL_MAX: Duration = Duration::from_secs(10);
 
 /// Why the service does not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -127,20 +130,30 @@ pub fn prepare(
 
 fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms, ServiceError> {
     let dim = config.sdim.dim;
-    let published = model::read(broker, &topics.models(), "sdim")?;
-    let model = match published {
-        Some(model) => model,
-        None => {
-            let model = sdim_model(dim);
-            let member = format!("{}.models.{}", config.app, config.instance);
-            model::publish(broker, &topics.models(), &member, &model)?;
-            model
-        }
-    };
+    let model = first_model(config, topics, broker)?;
     let items =
         if roles::reads_items(config) { ItemSource::Topic(Arc::new(Catalogue::new(dim))) } else { ItemSource::Hashed };
     let hash = hash_of(&model, dim, &topics.models())?;
     Ok(Rooms { device: device(config)?, hash: Arc::new(hash), items })
+}
+
+/// The model that is published; where there is none, the first one is.
+fn first_model(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Model, ServiceError> {
+    let until = Instant::now() + FIRST_MODEL_MAX;
+    loop {
+        if let Some(model) = model::read(broker, &topics.models(), "sdim")? {
+            return Ok(model);
+        }
+        let model = sdim_model(config.sdim.dim);
+        let member = format!("{}.models.{}", config.app, config.instance);
+        match model::publish(broker, &topics.models(), &member, &model) {
+            // Another process of this name does the same; which of the two stays is found out by their workers.
+            Err(ModelError::Log(error)) if error.fenced && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            published => return Ok(published.map(|()| model)?),
+        }
+    }
 }
 
 /// Version 1 of model `sdim`: the frozen hash matrix, its values multiples of 2^-8.

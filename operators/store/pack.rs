@@ -37,6 +37,7 @@ impl Store {
             if valid >> index & 1 == 0 {
                 continue;
             }
+            column.reach(at + 1);
             match column {
                 Column::Int(values) => values[at] = from.signed()?,
                 Column::Float(values) => {
