@@ -16,7 +16,8 @@
 //!   added, each by one lane in one order. Parameters go up and gradients come down with each run; the optimizer works
 //!   on the CPU, where the model is saved from.
 //!
-//! *To add an operation:* its file with `record`ing, `forward`, `backward`, `launch`, `launch_gradient`; a line in
+//! *To add an operation:* its file: the method of [`Tape`] that records it, `forward`, `backward`, `launch` and
+//! `launch_gradient`; a line in
 //! [`Operation`] and in `kernels`; a test in `tests/gradients.rs`, which checks the gradient against finite differences
 //! and the kernels against the twin.
 
