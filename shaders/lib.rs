@@ -5,6 +5,8 @@
 //! - [`device`]: which backend; [`Choice`] is the setting, [`Device`] the open backend.
 //! - `gpu`, `kernel`, `pass`, `buffers`: the little of wgpu that is needed, and its faults as values ([`Error`]).
 //! - `shared/*.wgsl`: snippets that stand in front of kernels. They declare no binding and no entry point.
+//! - [`ops`]: what models that learn are made of: operations recorded on a tape, forward and backward on both backends.
+//! - [`prompt_tpp`]: a room made of them.
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
 //!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
 //!
@@ -38,6 +40,7 @@
 //!
 //! # How it is tested
 //!
+//! Gradients against finite differences in f64; floating-point kernels within 1e-4 of their twins.
 //! Every kernel against its twin at shapes chosen to hurt, the twin against the published formulas; integers exactly.
 //! The test `tidy` parses every `.wgsl` and compares names, `Params` and twins. A machine without a GPU runs all this
 //! on lavapipe (`mesa-vulkan-drivers`); without any adapter the tests fail and say so.

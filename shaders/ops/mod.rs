@@ -1,4 +1,25 @@
 //! Operations that models are made of, each forward and backward, on both backends.
+//!
+//! A model records its forward pass once, on a [`Tape`]; walked in reverse the tape is the backward pass. Values are
+//! matrices whose rows stand for an [`Axis`]: tables (weights, and what is computed of weights alone: once per run, not
+//! per sequence) or ragged rows of sequences, whose offsets come with each batch, the [`Feed`].
+//!
+//! - `tape`: the recording; `tensors`: named parameters in one flat buffer, files; `optimizer`: Adam.
+//! - one file per operation: what it records, its twin on the CPU with the gradient, and its launcher; the `.wgsl`
+//!   kernels stand beside it, `x.wgsl` and `x_gradient.wgsl`.
+//! - [`Cpu`]: runs the whole tape on blocks of a few sequences at a time, all that is touched staying in the core's
+//!   cache. Blocks, and the groups whose sums of gradients are added in order, are cut by the batch alone: bits do not
+//!   depend on threads, nor a sequence's forward on its neighbors. Generic over f32 and f64, so that tests know
+//!   gradients to nine digits. `product` (matrices), `real` (functions as polynomials) and `vectorized` (AVX-512, AVX2,
+//!   baseline, chosen at run time) are its floor.
+//! - [`OnGpu`]: one buffer per value, one submission per run. Sums over rows are cut into chunks whose parts are then
+//!   added, each by one lane in one order. Parameters go up and gradients come down with each run; the optimizer works
+//!   on the CPU, where the model is saved from.
+//!
+//! *To add an operation:* its file: the method of [`Tape`] that records it, `forward`, `backward`, `launch` and
+//! `launch_gradient`; a line in
+//! [`Operation`] and in `kernels`; a test in `tests/gradients.rs`, which checks the gradient against finite differences
+//! and the kernels against the twin.
 
 mod attention;
 mod attention_gradient;

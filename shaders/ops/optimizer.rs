@@ -97,3 +97,45 @@ pub(crate) fn adam(step: &Step, gradient: &[f32], first: &mut [f32], second: &mu
 pub fn norm(gradient: &[f32]) -> f64 {
     gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tensor_has_its_own_clock_and_a_frozen_one_stays() {
+        let mut tensors = Tensors::default();
+        tensors.add("moving", 1, 2);
+        tensors.add("late", 1, 2);
+        let mut adam = Adam::new(&tensors);
+        let mut parameters = vec![1.0; 4];
+        let rates = |late: f64| {
+            [Rates { learning_rate: 0.1, weight_decay: 0.5 }, Rates { learning_rate: late, weight_decay: 0.0 }]
+        };
+        adam.step(&tensors, &rates(0.0), 1.0, &[3.0, -0.02, 7.0, 7.0], &mut parameters);
+        // The first step has the length of the rate, whatever the gradient's; the decay comes on top.
+        for (found, expected) in parameters.iter().zip([0.95 - 0.1, 0.95 + 0.1, 1.0, 1.0]) {
+            assert!((found - expected).abs() < 1e-6, "{parameters:?}");
+        }
+        assert_eq!((&adam.clocks[..], adam.second[2]), (&[1, 0][..], 0.0));
+        adam.step(&tensors, &rates(0.1), 0.5, &[3.0, -0.02, 8.0, -8.0], &mut parameters);
+        assert!((parameters[2] - 0.9).abs() < 1e-6 && (parameters[3] - 1.1).abs() < 1e-6, "{parameters:?}");
+        assert_eq!(adam.clocks, [2, 1]);
+    }
+
+    #[test]
+    fn moments_follow_the_published_formula() {
+        let (mut m, mut v, mut theta) = (0.0f64, 0.0f64, 0.3f64);
+        let (mut first, mut second, mut parameters) = (vec![0.0], vec![0.0], vec![0.3f32]);
+        for n in 1..=50u64 {
+            let g = (n as f64 * 0.7).sin();
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(n as i32)), v / (1.0 - 0.999f64.powi(n as i32)));
+            theta -= 0.01 * m_hat / (v_hat.sqrt() + 1e-8);
+            let step = Step::at(Rates { learning_rate: 0.01, weight_decay: 0.0 }, n, 1.0);
+            adam(&step, &[g as f32], &mut first, &mut second, &mut parameters);
+        }
+        assert!((f64::from(parameters[0]) - theta).abs() < 1e-5, "{} {theta}", parameters[0]);
+    }
+}

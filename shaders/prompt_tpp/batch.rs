@@ -129,26 +129,7 @@ impl<T: Real> Making<'_, T> {
         if !config.forecasts {
             queries.clear();
         }
-        for (n, (name, _)) in tape.id_inputs.iter().enumerate() {
-            feed.ids[n] = match *name {
-                "context" => (0..feed.sequences).map(|b| batch.context[b].min(batch.range(b).len() as u32)).collect(),
-                "type" => batch.types.to_vec(),
-                "types before" => types_before(batch, config, 0..batch.types.len()),
-                "types before newest" => types_before(batch, config, queries.iter().map(|query| query.newest)),
-                "visible" => {
-                    let own = u32::from(config.self_token);
-                    (0..feed.sequences).flat_map(|b| (0..batch.range(b).len() as u32).map(move |i| i + own)).collect()
-                }
-                "visible to queries" => queries.iter().map(|query| query.visible).collect(),
-                "newest type" => queries.iter().map(|query| batch.types[query.newest]).collect(),
-                "gap kind" => queries.iter().map(|query| query.kind as u32).collect(),
-                "next type" => queries.iter().map(|query| query.next).collect(),
-                "newest type of grid" => grid.newest.iter().map(|&i| batch.types[i]).collect(),
-                "visible to grid" => grid.visible.clone(),
-                "intensity type" => grid.types.clone(),
-                other => unreachable!("no indexes are named {other}"),
-            };
-        }
+        self.fill_ids(tape, batch, &queries, &grid, &mut feed);
         let places: Vec<u32> = (0..feed.sequences).flat_map(|b| 0..batch.range(b).len() as u32).collect();
         let mut penalties = self.penalties.iter();
         let match_weight = config.match_weight / feed.sequences.max(1) as f64;
@@ -178,6 +159,30 @@ impl<T: Real> Making<'_, T> {
             };
         }
         feed
+    }
+
+    fn fill_ids(&self, tape: &Tape, batch: &Batch<'_>, queries: &[Query], grid: &Grid, feed: &mut Feed<T>) {
+        let config = self.config;
+        for (n, (name, _)) in tape.id_inputs.iter().enumerate() {
+            feed.ids[n] = match *name {
+                "context" => (0..feed.sequences).map(|b| batch.context[b].min(batch.range(b).len() as u32)).collect(),
+                "type" => batch.types.to_vec(),
+                "types before" => types_before(batch, config, 0..batch.types.len()),
+                "types before newest" => types_before(batch, config, queries.iter().map(|query| query.newest)),
+                "visible" => {
+                    let own = u32::from(config.self_token);
+                    (0..feed.sequences).flat_map(|b| (0..batch.range(b).len() as u32).map(move |i| i + own)).collect()
+                }
+                "visible to queries" => queries.iter().map(|query| query.visible).collect(),
+                "newest type" => queries.iter().map(|query| batch.types[query.newest]).collect(),
+                "gap kind" => queries.iter().map(|query| query.kind as u32).collect(),
+                "next type" => queries.iter().map(|query| query.next).collect(),
+                "newest type of grid" => grid.newest.iter().map(|&i| batch.types[i]).collect(),
+                "visible to grid" => grid.visible.clone(),
+                "intensity type" => grid.types.clone(),
+                other => unreachable!("no indexes are named {other}"),
+            };
+        }
     }
 
     /// The query rows of one sequence.

@@ -32,7 +32,8 @@ impl LearningRates {
         LearningRates { base: rate, heads: rate, pool: rate, calibration: 0.0, weight_decay: 0.0 }
     }
 
-    /// The base is frozen; prompts, keys and heads go on.
+    /// The base is frozen; prompts, keys and heads go on. Prompts stand behind a mean over many: they bear, and need, a
+    /// rate a hundred times that of the heads (3e-2 and 3e-4).
     pub const fn prompt(pool: f64, heads: f64) -> LearningRates {
         LearningRates { base: 0.0, heads, pool, calibration: 0.0, weight_decay: 0.0 }
     }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::batch::Making;
-use super::{Batch, Config, Forecasts, Goal, Network, Part, Places, SIGMA_MIN};
+use super::{Batch, Config, Forecasts, Goal, Network, Part, Places};
 use crate::ops::{Adam, Cpu, Feed, OnGpu, Run, Tape, Tensors};
 use crate::{Device, Error};
 
@@ -221,50 +221,6 @@ impl Model {
             grid,
         };
         Ok(making.feed(engine.tape(), batch))
-    }
-}
-
-impl Config {
-    /// Pools: one for keys and one for values per head and layer.
-    pub(super) fn pools(&self) -> usize {
-        2 * self.heads * self.layers
-    }
-
-    /// What turns -ln of the density of the standardized logarithm into that of the gap in units.
-    pub(super) fn log_jacobian(&self, gap_ms: i64) -> f64 {
-        self.log_gap_deviation.ln() + (gap_ms.max(1) as f64 / self.unit_ms).ln()
-    }
-
-    /// # Errors
-    /// [`Error::Shape`] that names the setting.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let wrong = |what: &str| Err(Error::Shape(format!("prompt_tpp cannot be built: {what}")));
-        if self.types == 0 || self.width == 0 || self.heads == 0 || self.layers == 0 || self.prompt_rows == 0 {
-            return wrong("types, width, heads, layers and prompt_rows must be at least 1");
-        }
-        if self.time_width == 0 || !self.time_width.is_multiple_of(2) || !self.order_width.is_multiple_of(2) {
-            return wrong("time_width must be even and positive, order_width even");
-        }
-        if self.relative && (self.recent == 0 || self.encoding() > self.width) {
-            return wrong("relative needs recent of at least 1, and no more encodings than width");
-        }
-        if self.chosen > self.pool || self.chosen == 0 {
-            return wrong("of a pool at least 1 and at most all prompts can be chosen");
-        }
-        if self.components == 0 || self.components > crate::ops::COMPONENTS_MAX {
-            return wrong("a mixture has from 1 to 16 components");
-        }
-        if !self.forecasts && !self.intensity {
-            return wrong("it needs a head: forecasts, intensity or both");
-        }
-        let scales = [self.unit_ms, self.log_gap_deviation];
-        if scales.iter().any(|scale| !scale.is_finite() || *scale <= 0.0) || !self.log_gap_mean.is_finite() {
-            return wrong("unit_ms and log_gap_deviation must be positive, log_gap_mean finite");
-        }
-        if self.floor() < SIGMA_MIN * 1e-3 {
-            return wrong("log_gap_deviation is above 1,000");
-        }
-        Ok(())
     }
 }
 
