@@ -14,6 +14,8 @@ use tempfile::TempDir;
 const MEMTABLE_BYTES: u64 = 2 << 20;
 /// Bytes of blocks that were read, kept in memory for all tasks.
 const CACHE_BYTES: u64 = 32 << 20;
+/// Files of the store that are open at once.
+const FILES_MAX: usize = 256;
 /// In a folder that is in use this file is locked.
 const LOCK: &str = "in-use";
 
@@ -69,7 +71,7 @@ impl ColdFolder {
             let lock = File::create(folder.path().join(LOCK)).map_err(|error| failed(&error))?;
             lock.lock().map_err(|error| failed(&error))?;
             let database = Database::builder(folder.path().join("users")).cache_size(CACHE_BYTES);
-            let database = database.manual_journal_persist(true).worker_threads(1).open();
+            let database = database.manual_journal_persist(true).worker_threads(1).max_cached_files(Some(FILES_MAX)).open();
             tracing::info!(folder = %folder.path().display(), "state is beyond state.memory_limit: idle users go to disk");
             Ok(Open { database: database.map_err(|error| failed(&error))?, _lock: lock, _folder: folder })
         });

@@ -48,6 +48,9 @@ pub struct Bench {
 enum Name {
     /// The path of an event from bytes to outputs, over the embedded log
     Path,
+    /// A training step and a forecast of 256 users with 64 events each
+    #[value(name = "prompt_tpp")]
+    PromptTpp,
     /// The service beside the broker of kafka.brokers: throughput, cost, memory, latency, recovery
     Kafka,
 }
@@ -61,8 +64,23 @@ impl Bench {
         let config = self.settings.load()?;
         match self.name {
             Name::Path => self.path(config, stop),
+            Name::PromptTpp => self.prompt_tpp(&config),
             Name::Kafka => self.service(&config, stop),
         }
+    }
+
+    fn prompt_tpp(&self, config: &crate::config::Config) -> Result<(), Failure> {
+        let device = crate::service::device(config).map_err(Failure::failed)?;
+        let timings = shaders::prompt_tpp::bench::bench(&device, 256, 64, 7).map_err(Failure::failed)?;
+        let least = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
+        let (step_ms, forecast_ms) = (least(&timings.step_ms), least(&timings.forecast_ms));
+        if self.json {
+            let device = device.name();
+            println!("{}", serde_json::json!({ "device": device, "step_ms": step_ms, "forecast_ms": forecast_ms }));
+        } else {
+            println!("training step {step_ms:.1} ms, forecast {forecast_ms:.1} ms, of 256 users with 64 events each");
+        }
+        Ok(())
     }
 
     fn service(&self, config: &crate::config::Config, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
