@@ -82,7 +82,28 @@ impl ColdFolder {
 /// The tasks of one worker.
 struct DiskStore {
     folder: Arc<ColdFolder>,
-    tasks: HashMap<i32, Keyspace>,
+    tasks: HashMap<i32, Entries>,
+}
+
+/// The entries of one task.
+struct Entries {
+    keyspace: Keyspace,
+    /// Written since the last memtable was sealed.
+    bytes: u64,
+}
+
+impl Entries {
+    /// Counts what was written; a memtable that is full is sealed here, on the writer's thread. The store would do it by a
+    /// message to its own thread for every write beyond the size: when those fill its mailbox, that thread waits for itself
+    /// to empty it (fjall 3.1).
+    fn wrote(&mut self, bytes: u64) -> Result<(), ColdError> {
+        self.bytes += bytes;
+        if self.bytes >= MEMTABLE_BYTES {
+            self.bytes = 0;
+            self.keyspace.rotate_memtable().map_err(failed)?;
+        }
+        Ok(())
+    }
 }
 
 fn failed(error: fjall::Error) -> ColdError {
@@ -90,46 +111,50 @@ fn failed(error: fjall::Error) -> ColdError {
 }
 
 impl DiskStore {
-    fn task(&mut self, task: i32) -> Result<&Keyspace, ColdError> {
+    fn task(&mut self, task: i32) -> Result<&mut Entries, ColdError> {
         let place = match self.tasks.entry(task) {
             std::collections::hash_map::Entry::Occupied(place) => return Ok(place.into_mut()),
             std::collections::hash_map::Entry::Vacant(place) => place,
         };
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX);
         let keyspace = self.folder.database()?.keyspace(&format!("task-{task}"), options).map_err(failed)?;
-        Ok(place.insert(keyspace))
+        Ok(place.insert(Entries { keyspace, bytes: 0 }))
     }
 }
 
 impl ColdStore for DiskStore {
     fn put(&mut self, task: i32, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), ColdError> {
         let mut batch = self.folder.database()?.batch();
-        let keyspace = self.task(task)?;
-        entries.into_iter().for_each(|(key, value)| batch.insert(keyspace, key, value));
-        batch.commit().map_err(failed)
+        let own = self.task(task)?;
+        let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        entries.into_iter().for_each(|(key, value)| batch.insert(&own.keyspace, key, value));
+        batch.commit().map_err(failed)?;
+        own.wrote(bytes as u64)
     }
 
     fn get(&self, task: i32, key: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
-        let Some(keyspace) = self.tasks.get(&task) else { return Ok(None) };
+        let Some(Entries { keyspace, .. }) = self.tasks.get(&task) else { return Ok(None) };
         Ok(keyspace.get(key).map_err(failed)?.map(|value| value.to_vec()))
     }
 
     fn keys(&self, task: i32, from: &[u8], to: &[u8], most: usize) -> Result<Vec<Vec<u8>>, ColdError> {
-        let Some(keyspace) = self.tasks.get(&task) else { return Ok(Vec::new()) };
+        let Some(Entries { keyspace, .. }) = self.tasks.get(&task) else { return Ok(Vec::new()) };
         let keys = keyspace.range(from..to).take(most).map(|entry| Ok(entry.key().map_err(failed)?.to_vec()));
         keys.collect()
     }
 
     fn remove(&mut self, task: i32, keys: Vec<Vec<u8>>) -> Result<(), ColdError> {
         let mut batch = self.folder.database()?.batch();
-        let keyspace = self.task(task)?;
-        keys.into_iter().for_each(|key| batch.remove(keyspace, key));
-        batch.commit().map_err(failed)
+        let own = self.task(task)?;
+        let bytes: usize = keys.iter().map(Vec::len).sum();
+        keys.into_iter().for_each(|key| batch.remove(&own.keyspace, key));
+        batch.commit().map_err(failed)?;
+        own.wrote(bytes as u64)
     }
 
     fn clear(&mut self, task: i32) -> Result<(), ColdError> {
         match self.tasks.remove(&task) {
-            Some(keyspace) => self.folder.database()?.delete_keyspace(keyspace).map_err(failed),
+            Some(Entries { keyspace, .. }) => self.folder.database()?.delete_keyspace(keyspace).map_err(failed),
             None => Ok(()),
         }
     }
@@ -164,6 +189,24 @@ mod tests {
         assert_eq!((one.keys(3, b"", b"z", 9).unwrap().len(), other.keys(4, b"", b"z", 9).unwrap().len()), (1, 1));
         drop((one, other, folder));
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "the folder goes with its process");
+    }
+
+    #[test]
+    fn it_takes_more_than_its_memory_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Arc::new(ColdFolder::new(dir.path(), "app.host".into()));
+        let mut store = folder.store();
+        let value = |n: u32| format!("{n} ").repeat(40 + n as usize % 100);
+        // Some 150 MB in small writes, users again and again, as when there is room for few.
+        for n in 0..400_000u32 {
+            store.put((n % 4) as i32, vec![entry(&format!("u{}", n % 30_000), &value(n))]).unwrap();
+        }
+        for n in 370_000..400_000u32 {
+            let found = store.get((n % 4) as i32, format!("u{}", n % 30_000).as_bytes()).unwrap();
+            assert_eq!(found.unwrap(), value(n).into_bytes());
+        }
+        let database = folder.database().unwrap();
+        assert!(database.write_buffer_size() < 16 * MEMTABLE_BYTES, "{} bytes wait", database.write_buffer_size());
     }
 
     #[test]

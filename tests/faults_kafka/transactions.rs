@@ -8,8 +8,8 @@ use crate::broker::unique;
 use crate::path::VIEWS;
 use crate::service_kafka::{World, lines_and_outcome};
 
-/// Longer than the transaction may last (1 s) and the broker takes to look (1 s), shorter than the session (6 s).
-const STILL: Duration = Duration::from_millis(3500);
+/// Longer than the transaction may last (2.5 s) and the broker takes to look (1 s), shorter than the session (6 s).
+const STILL: Duration = Duration::from_millis(4800);
 
 #[test]
 fn a_transaction_that_runs_out_of_time_is_done_again_by_itself() {
@@ -20,7 +20,7 @@ fn a_transaction_that_runs_out_of_time_is_done_again_by_itself() {
     world.create_topics();
     let (lines, expected) = lines_and_outcome(37, 4000);
     let far = format!("kafka.brokers=127.0.0.1:{}", proxy.port());
-    let short = ["--set", "kafka.properties.transaction.timeout.ms=1000"];
+    let short = ["--set", "kafka.properties.transaction.timeout.ms=2500"];
     let mut service = world.serve_with("a", &[&["--set", &far][..], &short].concat());
     service.wait_for("state begins");
     std::thread::scope(|scope| {

@@ -185,7 +185,7 @@ impl World {
         };
         let weather = Arc::new(Weather::new(dice.next(), log_faults));
         let shelf = Arc::new(Shelf::new(dice.next(), store_faults));
-        let cellar = Cellar::new(dice.next(), store_faults * 20);
+        let cellar = Cellar::new(dice.next(), store_faults * 8);
         let settings = EmbeddedSettings { trims: false, wait_max: Duration::ZERO, ..Default::default() };
         let broker = Embedded::with_faults(settings, Arc::clone(&weather) as _);
         let topics = Topics::new("app", "", views().names());

@@ -29,7 +29,7 @@ pub(super) fn config(past: Past<'_>) -> Config {
 }
 
 /// All windows of a past; the gaps after users' last events are open until its end.
-fn windows(past: Past<'_>) -> Vec<Window> {
+pub(super) fn windows(past: Past<'_>) -> Vec<Window> {
     let mut all = Vec::new();
     let Some(newest) = past.events().last() else { return all };
     for last in past.open() {

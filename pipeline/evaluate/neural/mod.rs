@@ -12,6 +12,8 @@
 //! - [`fit`](mod@fit): the fit. `windows`: users' events as the network takes them.
 
 mod fit;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use std::ops::Range;
@@ -23,8 +25,10 @@ use self::windows::Windows;
 use super::prequential::score;
 use super::{EvaluateError, Forecaster, Judgment, Outcome, Past, Score, Scores, Stream};
 
-/// Passes over the fitted part that are tried.
-const PASSES: [usize; 2] = [8, 20];
+/// Passes over the fitted part that are tried, until more of them do worse.
+const PASSES: [usize; 4] = [8, 20, 60, 150];
+/// More windows than this, passes times windows, are too many.
+const WINDOWS_MAX: usize = 300_000;
 /// Learning rates that are tried. Higher ones of base and heads win on the short validation part of some streams and drift
 /// on the rest.
 const ONLINE: [f64; 2] = [1e-4, 3e-4];
@@ -53,14 +57,16 @@ pub fn evaluate(
     let (warm_up, half) = (stream.until(split.warm_up), stream.until(split.scored));
     let config = fit::config(warm_up);
     let mut best: Option<(f64, usize, Model)> = None;
-    for passes in PASSES {
+    let windows = fit::windows(warm_up).len();
+    for passes in PASSES.into_iter().filter(|passes| *passes == PASSES[0] || passes * windows <= WINDOWS_MAX) {
         let model = fit::fit(device, config.clone(), warm_up, passes, SEED)?;
         let frozen = Way { name: "frozen", rates: None };
         let nats = mean(&score(half, split.warm_up, &mut Network::new(&model, device, frozen)?)?);
         tracing::info!(passes, nats, "fitted to the warm-up, scored on the validation part");
-        if best.as_ref().is_none_or(|(least, ..)| nats < *least) {
-            best = Some((nats, passes, model));
+        if best.as_ref().is_some_and(|(least, ..)| nats >= *least) {
+            break;
         }
+        best = Some((nats, passes, model));
     }
     let (_, passes, model) = best.expect("more than none are tried");
     let ways = choose(half, split.warm_up, &model, device)?;

@@ -13,4 +13,4 @@ mod prequential;
 mod regimes;
 mod report;
 mod stream;
-mod worlds;
+pub(super) mod worlds;
