@@ -91,7 +91,7 @@ impl Engine {
             let task = &tasks[&task];
             Heard { watermark: task.minimum.in_force(), muted: task.muted }
         };
-        self.encoders.encode(&self.fold, &heard, staged)?;
+        self.encoders.encode(&mut self.fold, &heard, staged)?;
         self.fold.release()?;
         self.meter.spend(Work::Encode, cpu);
         Ok(())
@@ -138,6 +138,13 @@ impl Engine {
             let task = self.tasks.get_mut(&record.partition).expect("the caller found the task");
             let watermark = task.minimum.apply(&packed.header.controls);
             self.fold.advance(record.partition, watermark);
+        }
+        if !packed.header.versions.is_empty() {
+            // What stands before it is said with the versions from before.
+            self.settle(staged)?;
+            for (model, version) in &packed.header.versions {
+                self.encoders.adopt(record.partition, model, *version)?;
+            }
         }
         Ok(())
     }
