@@ -51,6 +51,17 @@ impl Device {
         }
     }
 
+    /// The same backend again, after its device was lost.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub fn reopen(&self) -> Result<Device, Error> {
+        match self {
+            Device::Cpu => Ok(Device::Cpu),
+            Device::Gpu(gpu) => gpu.reopen().map(Device::Gpu),
+        }
+    }
+
     /// A name for logs: the adapter's and its backend, or `CPU`.
     pub fn name(&self) -> String {
         match self {

@@ -20,7 +20,7 @@ impl State {
         let seat = &mut self.users[slot as usize];
         (seat.ordinal, seat.has_changed, seat.event_ids) = (user.ordinal, user.has_changed, user.event_ids);
         (seat.history, seat.items) = (user.history, user.items);
-        (seat.windows, seat.seen) = (user.windows, user.seen);
+        (seat.windows, seat.seen, seat.note) = (user.windows, user.seen, user.note);
         if seat.has_changed {
             self.task(task).changed.push(slot);
         }

@@ -124,7 +124,14 @@ impl ForecastRoom {
                     "a version is gone from topic models, a newer one is taken"
                 );
             }
-            self.versions.insert(version, Version::build(&self.device, &model)?);
+            let built = match Version::build(&self.device, &model) {
+                Err(VersionError::Device(error)) => {
+                    self.renew(&error)?;
+                    Version::build(&self.device, &model)
+                }
+                built => built,
+            };
+            self.versions.insert(version, built?);
         }
         Ok(())
     }
@@ -161,8 +168,7 @@ impl ForecastRoom {
             for users in users.chunks(BATCH_WINDOWS / 2) {
                 match self.batch(fold, version, users, &mut notes) {
                     Err(ForecastError::Device(error)) if error.is_device_lost() => {
-                        tracing::warn!("{error}: it is opened again, the networks are built anew");
-                        self.renew()?;
+                        self.renew(&error)?;
                         self.batch(fold, version, users, &mut notes)?;
                     }
                     done => done?,
@@ -229,10 +235,9 @@ impl ForecastRoom {
     }
 
     /// Opens the lost device again.
-    fn renew(&mut self) -> Result<(), ForecastError> {
-        if let Device::Gpu(gpu) = &self.device {
-            self.device = Device::Gpu(gpu.reopen()?);
-        }
+    fn renew(&mut self, error: &shaders::Error) -> Result<(), ForecastError> {
+        tracing::warn!("{error}: it is opened again, the networks are built anew");
+        self.device = self.device.reopen()?;
         for version in self.versions.keys().copied().collect::<Vec<_>>() {
             let model = self.shelf.get(version)?;
             self.versions.insert(version, Version::build(&self.device, &model)?);

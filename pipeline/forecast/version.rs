@@ -44,10 +44,18 @@ pub struct Version {
 
 /// Why a version cannot be asked.
 #[derive(Debug, thiserror::Error)]
-#[error("model prompt_tpp, version {version}: {reason}; was it published by another version of this service?")]
-pub struct VersionError {
-    version: u64,
-    reason: String,
+pub enum VersionError {
+    /// The device failed.
+    #[error(transparent)]
+    Device(shaders::Error),
+    /// It is not one of this network.
+    #[error("model prompt_tpp, version {version}: {reason}; was it published by another version of this service?")]
+    Misfit {
+        /// Its number.
+        version: u64,
+        /// What does not fit.
+        reason: String,
+    },
 }
 
 impl About {
@@ -56,7 +64,8 @@ impl About {
     /// # Errors
     /// Where the manifest says nothing of the kind.
     pub fn of(model: &Model) -> Result<Self, VersionError> {
-        let wrong = |error: serde_json::Error| VersionError { version: model.version, reason: error.to_string() };
+        let wrong =
+            |error: serde_json::Error| VersionError::Misfit { version: model.version, reason: error.to_string() };
         serde_json::from_value(model.about.clone()).map_err(wrong)
     }
 }
@@ -70,8 +79,11 @@ impl Version {
         let About { types, unit_ms, .. } = About::of(model)?;
         let vocabulary = Vocabulary::new(types);
         let network = Network::from_weights(device, Config::default(), model.tensors.clone(), 0);
-        let wrong = |reason: String| VersionError { version: model.version, reason };
-        let network = network.map_err(|error| wrong(error.to_string()))?;
+        let wrong = |reason: String| VersionError::Misfit { version: model.version, reason };
+        let network = network.map_err(|error| match error {
+            lost if lost.is_device_lost() => VersionError::Device(lost),
+            error => wrong(error.to_string()),
+        })?;
         if network.config().types != vocabulary.len() {
             let (rows, names) = (network.config().types, vocabulary.len());
             return Err(wrong(format!("it has {rows} types and names for {names}")));

@@ -32,13 +32,13 @@ pub fn config(types: usize, gaps_ms: &mut [i64]) -> Config {
 /// # Errors
 /// What the device says.
 pub fn fit(
-    device: &Device,
+    device: &mut Device,
     config: Config,
     windows: &Windows,
     passes: usize,
     seed: u64,
 ) -> Result<Model, shaders::Error> {
-    let mut model = Model::new(device, config, seed)?;
+    let mut model = new(device, config, seed)?;
     let mut order: Vec<usize> = (0..windows.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xf17);
     let steps = (passes * windows.len().div_ceil(WINDOWS)).max(1);
@@ -54,9 +54,40 @@ pub fn fit(
             let LearningRates { base, heads, pool, calibration, weight_decay } = LearningRates::warm_up();
             let rates =
                 LearningRates { base: base * part, heads: heads * part, pool: pool * part, calibration, weight_decay };
-            model.step(&batch.batch(), &rates)?;
+            on_device(&mut model, device, |model| model.step(&batch.batch(), &rates))?;
             step += 1;
         }
     }
     Ok(model)
+}
+
+fn new(device: &mut Device, config: Config, seed: u64) -> Result<Model, shaders::Error> {
+    match Model::new(device, config.clone(), seed) {
+        Err(error) if error.is_device_lost() => {
+            *device = device.reopen()?;
+            Model::new(device, config, seed)
+        }
+        made => made,
+    }
+}
+
+/// Does something with a network; where its device is lost, again with the same network on the device opened anew: what failed
+/// has changed nothing.
+///
+/// # Errors
+/// What the device says.
+pub fn on_device<T>(
+    network: &mut Model,
+    device: &mut Device,
+    mut what: impl FnMut(&mut Model) -> Result<T, shaders::Error>,
+) -> Result<T, shaders::Error> {
+    match what(network) {
+        Err(error) if error.is_device_lost() => {
+            tracing::warn!("{error}: it is opened again, the network goes on there");
+            *device = device.reopen()?;
+            *network = Model::load(device, network.config().clone(), network.save())?;
+            what(network)
+        }
+        done => done,
+    }
 }

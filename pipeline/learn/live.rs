@@ -5,6 +5,7 @@ use shaders::Device;
 use shaders::ops::tensors::Named;
 use shaders::prompt_tpp::{Config, LearningRates, Model, NEVER_MS};
 
+use super::fit::on_device;
 use crate::forecast::vocabulary::Vocabulary;
 use crate::forecast::window::Windows;
 
@@ -52,8 +53,8 @@ impl Live {
     ///
     /// # Errors
     /// What the device says.
-    pub fn grow(&mut self, vocabulary: &Vocabulary) -> Result<(), shaders::Error> {
-        self.network.grow(vocabulary.len())
+    pub fn grow(&mut self, device: &mut Device, vocabulary: &Vocabulary) -> Result<(), shaders::Error> {
+        on_device(&mut self.network, device, |network| network.grow(vocabulary.len()))
     }
 
     /// Takes a window whose types are known by `place_of`.
@@ -74,7 +75,12 @@ impl Live {
     ///
     /// # Errors
     /// What the device says.
-    pub fn learn(&mut self, windows: usize, rates: &LearningRates) -> Result<Progress, shaders::Error> {
+    pub fn learn(
+        &mut self,
+        device: &mut Device,
+        windows: usize,
+        rates: &LearningRates,
+    ) -> Result<Progress, shaders::Error> {
         let (count, mut progress, mut losses) = (self.windows.len(), Progress::default(), 0.0);
         let steps = (count / windows).max(1);
         let mut batch = Windows::default();
@@ -84,7 +90,7 @@ impl Live {
             if batch.is_empty() {
                 continue;
             }
-            let step = self.network.step(&batch.batch(), rates)?;
+            let step = on_device(&mut self.network, device, |network| network.step(&batch.batch(), rates))?;
             progress.steps += 1;
             progress.refused += u64::from(!step.applied);
             losses += if step.applied { step.loss - step.distance } else { 0.0 };

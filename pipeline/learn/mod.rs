@@ -245,12 +245,12 @@ impl Learner {
                 task.due = true;
             }
             State::Live(live) => {
-                live.grow(&task.vocabulary)?;
+                live.grow(device, &task.vocabulary)?;
                 (0..samples.len()).for_each(|window| live.take(samples, window, place_of));
                 if live.pending() < config.batch_samples {
                     return Ok(());
                 }
-                let progress = live.learn(config.batch_samples, &config.rates)?;
+                let progress = live.learn(device, config.batch_samples, &config.rates)?;
                 if progress.refused > 0 {
                     tracing::warn!(
                         steps = progress.refused,

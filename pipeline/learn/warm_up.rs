@@ -49,7 +49,7 @@ impl WarmUp {
     ///
     /// # Errors
     /// What the device says.
-    pub fn fit(&self, device: &Device, types: usize, passes: usize, seed: u64) -> Result<Model, shaders::Error> {
+    pub fn fit(&self, device: &mut Device, types: usize, passes: usize, seed: u64) -> Result<Model, shaders::Error> {
         let gaps = self.users.values().flat_map(|events| events.times_ms.windows(2).map(|pair| pair[1] - pair[0]));
         let config = fit::config(types, &mut gaps.collect::<Vec<_>>());
         fit::fit(device, config, &self.windows(), passes, seed)
