@@ -303,6 +303,12 @@ impl Fold {
         self.state.store.text(row_slot, TYPE)
     }
 
+    /// Topic, partition and offset that a row came from.
+    pub fn source(&self, row_slot: u32) -> (&str, i32, i64) {
+        let place = self.state.store.place(row_slot);
+        (self.state.store.topic_name(place.topic), place.partition, place.offset)
+    }
+
     /// What was noted of a user last; empty where nothing was.
     pub fn note(&self, user: u32) -> &[u8] {
         &self.state.users[user as usize].note

@@ -148,7 +148,7 @@ pub fn works(config: &Config, role: Role) -> bool {
     let wanted = match role {
         Role::Engine => true,
         Role::Router => config.route == Route::ByUser,
-        Role::Learner => config.prompt_tpp.enabled && config.prompt_tpp.learn != Learn::Frozen,
+        Role::Learner => config.prompt_tpp.enabled,
     };
     wanted && config.roles.contains(&role)
 }
@@ -344,10 +344,7 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         history_ttl_ms: config.history.ttl.map(|ttl| ttl.0.as_millis() as i64),
         user_ttl_ms: config.state.user_ttl.map(|ttl| ttl.0.as_millis() as i64),
         batch_rows: config.engine.batch_rows,
-        emit: match config.views.emit {
-            Emit::Batch => EmitMode::Batch,
-            Emit::Event => EmitMode::Event,
-        },
+        emit: emit(config),
         item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
         keeps_arrivals: config.prompt_tpp.enabled,
     };
@@ -373,6 +370,13 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
     Ok((member, Worker::new(stage, log, staged, transactor(shared), pace, meter)))
 }
 
+fn emit(config: &Config) -> EmitMode {
+    match config.views.emit {
+        Emit::Batch => EmitMode::Batch,
+        Emit::Event => EmitMode::Event,
+    }
+}
+
 fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
     let Some(Rooms { device, sdim, forecasts }) = &shared.rooms else { return Ok(Encoders::default()) };
     let config = &shared.config;
@@ -384,7 +388,9 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
     let history_ttl_ms = config.history.ttl.map(|ttl| ttl.0.as_millis() as i64);
     let bounds = Bounds { history_max_events: config.history.max_events, history_ttl_ms };
     let forecasts = forecasts.as_ref().map(|shelf| {
-        let config = ForecastConfig { sample_percent: config.prompt_tpp.sample_percent, bounds };
+        let settings = &config.prompt_tpp;
+        let goes_on = settings.learn != Learn::Frozen;
+        let config = ForecastConfig { sample_percent: settings.sample_percent, goes_on, emit: emit(config), bounds };
         ForecastRoom::new(config, device.clone(), Arc::clone(shelf))
     });
     Ok(Encoders { sdim: sdim.transpose()?, forecasts })

@@ -14,6 +14,8 @@ mod config;
 mod direct;
 /// Outages, rolling restarts, and who may come in.
 mod faults_kafka;
+/// Forecasts of the whole path.
+mod forecasts;
 /// Hostile bytes.
 mod fuzz;
 /// The log that is Apache Kafka.

@@ -3,7 +3,7 @@
 //! Exit status: 0 done, 1 failed, 2 wrong usage, 130 where a second signal cut a stop short.
 //!
 //! # Layout
-//! - [`run`], [`serve`], [`replay`], [`topics`], [`demo`], [`evaluate`], [`inspect`], [`bench`]: the commands.
+//! - [`run`], [`serve`], [`replay`], [`topics`], [`demo`], [`evaluate`], [`train`], [`inspect`], [`bench`]: the commands.
 //! - [`failure`]: what a command says when it fails.
 //! - [`logs`]: lines on standard error.
 //! - [`signals`]: SIGINT and SIGTERM.
@@ -29,6 +29,7 @@ pub mod run;
 pub mod serve;
 pub mod signals;
 pub mod topics;
+pub mod train;
 
 pub use failure::Failure;
 
@@ -54,6 +55,8 @@ enum Command {
     Demo(demo::Demo),
     /// Tells how good forecasts are on events of one's own, beside trivial baselines
     Evaluate(evaluate::Evaluate),
+    /// Fits a model to events of one's own, to start a learner from
+    Train(train::Train),
     /// Shows what is kept of a user, what a model is, what a snapshot holds
     Inspect(inspect::Inspect),
     /// Measures the service on this machine
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Topics(command) => command.run(),
         Command::Demo(command) => command.run(&stop),
         Command::Evaluate(command) => command.run(),
+        Command::Train(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Bench(command) => command.run(&stop),
     };

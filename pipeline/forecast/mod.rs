@@ -23,7 +23,7 @@ pub mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use operators::{Fold, TouchedUser};
+use operators::{EmitMode, Fold, TouchedUser};
 use schemas::output::{Emit, Output, Record};
 use shaders::Device;
 use shaders::prompt_tpp::NEVER_MS;
@@ -37,8 +37,8 @@ use crate::encode::Heard;
 use crate::model::ModelError;
 use crate::model::shelf::Shelf;
 
-/// Windows that are forecast at once.
-const BATCH_WINDOWS: usize = 256;
+/// Users who are forecast at once.
+const BATCH_USERS: usize = 128;
 /// Bytes of a record, about.
 pub const RECORD_BYTES: usize = 700;
 
@@ -70,6 +70,10 @@ pub struct Bounds {
 pub struct ForecastConfig {
     /// Samples are of so many percent of what users do.
     pub sample_percent: u32,
+    /// Whether learning goes on when there is a version; else samples end with the first one.
+    pub goes_on: bool,
+    /// Whether every row has a forecast, or every transaction of a user.
+    pub emit: EmitMode,
     /// Of histories.
     pub bounds: Bounds,
 }
@@ -88,14 +92,20 @@ pub struct ForecastRoom {
     note: Vec<u8>,
 }
 
-/// A touched user and what is asked about him.
-struct Asked<'a> {
-    touched: TouchedUser<'a>,
-    /// His newest event, where it is one of this transaction: its place among those that arrived.
-    newest: Option<usize>,
-    /// The window from before it, and the window now, by place in the batch.
-    before: Option<usize>,
-    now: usize,
+/// A forecast that is to be made: after so many of those rows of a user that arrived.
+struct Asked {
+    arrived: usize,
+    /// The newest row by then.
+    newest: u32,
+}
+
+/// A forecast that was made.
+struct Made {
+    user: u32,
+    newest: u32,
+    said: Said,
+    /// Whether it is the last one of its user.
+    last: bool,
 }
 
 impl ForecastRoom {
@@ -158,36 +168,49 @@ impl ForecastRoom {
     ) -> Result<(), ForecastError> {
         self.shelf.look()?;
         for touched in fold.touched().filter(|touched| !heard(touched.task).muted) {
-            self.sampler.take(fold, &touched, out);
+            if self.config.goes_on || !self.in_force.contains_key(&touched.task) {
+                self.sampler.take(fold, &touched, out);
+            }
         }
         self.sampler.finish(out);
-        let mut notes: Vec<(u32, Said)> = Vec::new();
+        let mut made: Vec<Made> = Vec::new();
         for version in self.versions.keys().copied().collect::<Vec<_>>() {
             let users: Vec<TouchedUser<'_>> =
                 fold.touched().filter(|touched| self.version(touched.task) == Some(version)).collect();
-            for users in users.chunks(BATCH_WINDOWS / 2) {
-                match self.batch(fold, version, users, &mut notes) {
+            for users in users.chunks(BATCH_USERS) {
+                let done = made.len();
+                match self.batch(fold, version, users, &mut made) {
                     Err(ForecastError::Device(error)) if error.is_device_lost() => {
                         self.renew(&error)?;
-                        self.batch(fold, version, users, &mut notes)?;
+                        made.truncate(done);
+                        self.batch(fold, version, users, &mut made)?;
                     }
                     done => done?,
                 }
             }
         }
-        for (user, said) in notes {
-            said.write(&mut self.note);
-            fold.set_note(user, &self.note);
-            let touched = fold.user(user).expect("he was touched");
-            if !heard(touched.task).muted {
-                let version = &self.versions[&self.in_force[&touched.task]];
-                record::write(touched.user_id, &said, &version.vocabulary, touched.source, &mut self.value);
-                let (partition, key) = (touched.task, Some(touched.user_id.as_bytes()));
-                let output = Output::Forecasts;
-                out.emit(partition, Record { output, partition, key, value: Some(&self.value), headers: &[] });
-            }
+        for made in made {
+            self.tell(fold, heard, made, out);
         }
         Ok(())
+    }
+
+    /// Keeps a forecast with its user, and emits it.
+    fn tell(&mut self, fold: &mut Fold, heard: &dyn Fn(i32) -> Heard, made: Made, out: &mut dyn Emit) {
+        let Made { user, newest, said, last } = made;
+        if last {
+            said.write(&mut self.note);
+            fold.set_note(user, &self.note);
+        }
+        let touched = fold.user(user).expect("he was touched");
+        let speaks = last || self.config.emit == EmitMode::Event;
+        if speaks && !heard(touched.task).muted {
+            let version = &self.versions[&self.in_force[&touched.task]];
+            record::write(touched.user_id, &said, &version.vocabulary, fold.source(newest), &mut self.value);
+            let (partition, key) = (touched.task, Some(touched.user_id.as_bytes()));
+            let output = Output::Forecasts;
+            out.emit(partition, Record { output, partition, key, value: Some(&self.value), headers: &[] });
+        }
     }
 
     /// Forecasts for users whose tasks have one version in force.
@@ -196,40 +219,34 @@ impl ForecastRoom {
         fold: &Fold,
         version: u64,
         users: &[TouchedUser<'_>],
-        notes: &mut Vec<(u32, Said)>,
+        made: &mut Vec<Made>,
     ) -> Result<(), ForecastError> {
         let Version { number, vocabulary, unit_ms, network } =
             self.versions.get_mut(&version).expect("a version in force was built");
-        let bounds = &self.config.bounds;
-        let (mut windows, mut times) = (Windows::default(), Vec::new());
-        let mut add = |touched: &TouchedUser<'_>, later: &[u32]| {
-            let time_ms = add_window(&mut windows, fold, vocabulary, (touched, later), bounds)?;
-            times.push(time_ms);
-            Some(times.len() - 1)
-        };
-        let mut asked = Vec::new();
+        let (config, mut windows, mut asked) = (&self.config, Windows::default(), Vec::new());
         for touched in users {
-            let newest_row = fold.newest(touched.user, 1).next().expect("a touched user has an event");
-            let newest = touched.arrived.iter().rposition(|&row| row == newest_row);
-            // What arrived from the newest event on was not known before it.
-            let before = newest.filter(|&at| at > 0).and_then(|at| add(touched, &touched.arrived[at..]));
-            let now = add(touched, &[]).expect("a touched user has an event");
-            asked.push(Asked { touched: *touched, newest, before, now });
+            for arrived in asked_after(config.emit, fold, touched) {
+                let newest = add_window(&mut windows, fold, vocabulary, (touched, arrived), &config.bounds);
+                asked.extend(newest.map(|newest| (touched, Asked { arrived, newest })));
+            }
         }
         let forecasts = network.forecast(&windows.batch())?;
-        let said = |at: usize| Said::new(&forecasts, at, times[at], *unit_ms, *number);
-        for Asked { touched, newest, before, now } in asked {
-            let noted = Said::read(fold.note(touched.user));
-            let mut next = said(now);
-            next.surprise_nats = match newest {
-                None => noted.and_then(|noted| noted.surprise_nats),
-                Some(at) => {
-                    let before = if at == 0 { noted } else { before.map(said) };
-                    let kind = vocabulary.place(fold.kind(touched.arrived[at]));
-                    before.map(|before| before.nats(kind, touched.time) as f32)
-                }
+        let mut before: Option<(u32, usize, Said)> = None;
+        for (n, (touched, Asked { arrived, newest })) in asked.iter().enumerate() {
+            let (mut said, mut from) = (Said::read(fold.note(touched.user)), 0);
+            if let Some((_, arrived, before)) = before.take().filter(|(user, ..)| *user == touched.user) {
+                (said, from) = (Some(before), arrived);
+            }
+            let mut next = Said::new(&forecasts, n, fold.time(*newest), *unit_ms, *number);
+            // The newest event is the one that came right after what was said, or it was judged before.
+            next.surprise_nats = match touched.arrived[from..*arrived].iter().rposition(|row| row == newest) {
+                Some(0) => said.map(|said| said.nats(vocabulary.place(fold.kind(*newest)), fold.time(*newest)) as f32),
+                Some(_) => None,
+                None => said.and_then(|said| said.surprise_nats),
             };
-            notes.push((touched.user, next));
+            let last = asked.get(n + 1).is_none_or(|(next, _)| next.user != touched.user);
+            before = Some((touched.user, *arrived, next.clone()));
+            made.push(Made { user: touched.user, newest: *newest, said: next, last });
         }
         Ok(())
     }
@@ -246,14 +263,28 @@ impl ForecastRoom {
     }
 }
 
-/// Adds the window of a user's newest events but `later` ones; gives the time of the newest in it, none where there is none.
+/// After how many of the rows that arrived a user's next event is to be forecast: after all of them, and, for the newest to be
+/// judged, right before that; where every row has a forecast, after each.
+fn asked_after(emit: EmitMode, fold: &Fold, touched: &TouchedUser<'_>) -> Vec<usize> {
+    let all = touched.arrived.len();
+    if emit == EmitMode::Event {
+        return (1..=all).collect();
+    }
+    let newest = fold.newest(touched.user, 1).next().expect("a touched user has an event");
+    let before = touched.arrived.iter().rposition(|&row| row == newest).filter(|&at| at > 0);
+    before.into_iter().chain([all]).collect()
+}
+
+/// Adds the window of a user's newest events as it was when so many of his rows had arrived; gives the newest row in it, none
+/// where there is none.
 fn add_window(
     windows: &mut Windows,
     fold: &Fold,
     vocabulary: &Vocabulary,
-    (touched, later): (&TouchedUser<'_>, &[u32]),
+    (touched, arrived): (&TouchedUser<'_>, usize),
     bounds: &Bounds,
-) -> Option<i64> {
+) -> Option<u32> {
+    let later = &touched.arrived[arrived..];
     let rank = (touched.ordinal as usize).saturating_sub(later.len());
     let (first, context) = place(rank);
     let most = (rank - first).min(bounds.history_max_events);
@@ -267,9 +298,10 @@ fn add_window(
         let rows: Vec<u32> = rows.filter(|row| later.binary_search(row).is_err()).collect();
         rows[rows.len().saturating_sub(most)..].to_vec()
     };
-    let newest = fold.time(*rows.last()?);
+    let newest = *rows.last()?;
     if let Some(ttl_ms) = bounds.history_ttl_ms {
-        rows.retain(|&row| fold.time(row) >= newest.saturating_sub(ttl_ms));
+        let oldest_ms = fold.time(newest).saturating_sub(ttl_ms);
+        rows.retain(|&row| fold.time(row) >= oldest_ms);
     }
     rows.iter().for_each(|&row| windows.event(vocabulary.place(fold.kind(row)), fold.time(row)));
     windows.end(context.min(rows.len()) as u32, rows.len() as u32, NEVER_MS);

@@ -177,6 +177,8 @@ impl Learner {
             }
             _ => self.first()?,
         };
+        // A model that was given goes out as the first version, whatever comes.
+        let due = saved.is_none() && matches!(state, State::Live(_));
         let version = saved.map_or(0, |saved| saved.version);
         let next = committed.unwrap_or(low);
         tracing::info!(version, offset = next, "learning begins");
@@ -191,7 +193,7 @@ impl Learner {
             time_ms: about.as_ref().and_then(|about| about.time_ms),
             version_time_ms: about.as_ref().and_then(|about| about.time_ms),
             skip_until_ms: about.and_then(|about| about.skip_until_ms),
-            due: false,
+            due,
         })
     }
 

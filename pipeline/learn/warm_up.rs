@@ -28,16 +28,20 @@ impl WarmUp {
     /// Takes a window whose types are known by `place_of`.
     pub fn take(&mut self, samples: &Samples, window: usize, place_of: impl Fn(u16) -> u32) {
         let (range, first_target) = (samples.events(window), samples.first_target[window] as usize);
-        let events = self.users.entry(samples.users[window]).or_default();
+        let user = samples.users[window];
         // What stands before the targets came in the user's windows before this one.
-        let new = if events.types.is_empty() { range.clone() } else { range.start + first_target..range.end };
-        for at in new {
-            let time_ms = events.times_ms.last().map_or(samples.times_ms[at], |last| samples.times_ms[at].max(*last));
-            events.types.push(place_of(samples.types[at]));
-            events.times_ms.push(time_ms);
-            self.newest_ms = self.newest_ms.max(time_ms);
-        }
-        self.targets += range.len() - first_target;
+        let new = if self.users.contains_key(&user) { range.start + first_target..range.end } else { range };
+        new.for_each(|at| self.event(user, place_of(samples.types[at]), samples.times_ms[at]));
+    }
+
+    /// Takes a user's next event; each after his first is a target. One out of order counts as simultaneous with the newest.
+    pub fn event(&mut self, user: u64, kind: u32, time_ms: i64) {
+        let events = self.users.entry(user).or_default();
+        self.targets += usize::from(!events.types.is_empty());
+        let time_ms = events.times_ms.last().map_or(time_ms, |last| time_ms.max(*last));
+        events.types.push(kind);
+        events.times_ms.push(time_ms);
+        self.newest_ms = self.newest_ms.max(time_ms);
     }
 
     /// How many targets there are.

@@ -87,6 +87,11 @@ fn key(model: &str, tensor: &str, chunk: usize) -> String {
 }
 
 impl Model {
+    /// Bytes of its tensors.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(|entry| entry.bytes.len()).sum()
+    }
+
     /// Gives its records to `each`, key and value, the manifest last, until one fails.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::{Chunks, Model, ModelError};
 use crate::log::{Incoming, Reader};
 
-/// So many of the newest versions are held: an engine that replays needs older ones.
-const HELD_MAX: usize = 16;
+/// Of the newest versions so many bytes are held: an engine that replays needs older ones.
+const HELD_BYTES_MAX: usize = 64 << 20;
 /// A version is on the topic before the word that it is in force; how long reading it may take.
 const GET_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
@@ -77,7 +77,7 @@ impl Inner {
             chunks.take(record);
             if is_manifest && let Some(model) = chunks.assemble(name) {
                 held.insert(model.version, Arc::new(model));
-                while held.len() > HELD_MAX {
+                while held.len() > 1 && held.values().map(|model| model.bytes()).sum::<usize>() > HELD_BYTES_MAX {
                     held.pop_first();
                 }
             }

@@ -298,8 +298,7 @@ impl World {
 
     /// What came of the samples, where something was learned.
     pub fn check_learned(&self) -> Result<u64, String> {
-        let learns = roles::works(&self.plan.config, Role::Learner);
-        if !learns {
+        if !self.plan.learns() {
             return Ok(0);
         }
         lessons::check(&self.broker, &self.topics, &self.plan.config, !self.plan.gpu)
@@ -329,7 +328,7 @@ impl World {
         let rooms = roles::rooms(&self.plan.config);
         let outputs = self.topics.outputs(&rooms).into_iter();
         // Where versions come in time is not the same in two worlds, nor are floats on two devices.
-        let varies = self.plan.gpu || roles::works(&self.plan.config, Role::Learner);
+        let varies = self.plan.gpu || self.plan.learns();
         let told = outputs.filter(|output| *output != Output::Forecasts || !varies);
         let names: Vec<String> = told.map(|output| self.topics.name(output)).collect();
         Outcome::read(&self.broker, &names, &LATEST.map(String::from))
@@ -399,7 +398,7 @@ impl World {
             _ if self.processes.is_empty() => self.start(),
             _ => {
                 let at = self.dice.below(self.processes.len() as u64) as usize;
-                let learns = roles::works(&self.plan.config, Role::Learner) && self.dice.one_in(4);
+                let learns = self.plan.learns() && self.dice.one_in(4);
                 let role = match self.dice.one_in(2) {
                     _ if learns => Role::Learner,
                     true => Role::Router,
@@ -432,8 +431,7 @@ impl World {
         let direct = shared.config.route == Route::Direct;
         let router = (!direct).then(|| roles::router(&shared, &self.broker, 0).unwrap());
         let engine = roles::engine(&shared, &self.broker, 0).unwrap();
-        let learns = roles::works(&shared.config, Role::Learner);
-        let learner = learns.then(|| roles::learner(&shared, &self.broker, 0).unwrap());
+        let learner = self.plan.learns().then(|| roles::learner(&shared, &self.broker, 0).unwrap());
         self.processes.push(Process { instance, router, engine, learner, dead: false });
     }
 
@@ -594,6 +592,10 @@ impl World {
 }
 
 impl Plan {
+    fn learns(&self) -> bool {
+        self.config.prompt_tpp.enabled && self.config.prompt_tpp.learn != Learn::Frozen
+    }
+
     fn config_of(&self, instance: &str) -> Config {
         Config { app: "app".into(), instance: instance.into(), ..self.config.clone() }
     }
