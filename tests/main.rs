@@ -18,6 +18,8 @@ mod faults_kafka;
 mod forecasts;
 /// Hostile bytes.
 mod fuzz;
+/// What is learned, once more without faults.
+mod lessons;
 /// The log that is Apache Kafka.
 mod log_kafka;
 /// One process, stepped by hand.

@@ -6,10 +6,9 @@
 //!
 //! # Layout
 //! - `world`: the processes, the log, the clock, and what happens to them. `weather`: calls that fail.
-//! - `lessons`: what is learned. `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
+//! - `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
 
 mod cellar;
-mod lessons;
 mod outcome;
 mod shelf;
 mod weather;
@@ -17,6 +16,7 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use self::world::views;
 use self::world::{Plan, World};
 
 /// Worlds of `simulation::many`.

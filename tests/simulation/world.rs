@@ -30,10 +30,10 @@ use schemas::topics::Topics;
 use shaders::sdim::hash_matrix;
 
 use super::cellar::Cellar;
-use super::lessons;
 use super::outcome::Outcome;
 use super::shelf::Shelf;
 use super::weather::Weather;
+use crate::lessons::{self, Learned};
 use crate::path::VIEWS;
 use crate::streams::{self, Dice};
 
@@ -301,7 +301,7 @@ impl World {
         if !self.plan.learns() {
             return Ok(0);
         }
-        lessons::check(&self.broker, &self.topics, &self.plan.config, !self.plan.gpu)
+        Learned::read(&self.broker, &self.topics).check(&self.topics, &self.plan.config, !self.plan.gpu)
     }
 
     /// Which group has to read which topic to its end.
