@@ -108,6 +108,10 @@ pub fn prepare(
 ) -> Result<Shared, ServiceError> {
     let topics = topics(&config, &views);
     metrics.name_views(views.names());
+    metrics.inquiries().divide_by(by_user_partitions);
+    metrics
+        .learning()
+        .silent("the live service does not forecast yet; `wellspring evaluate prompt_tpp` does, on files");
     let rooms = if config.sdim.enabled { Some(rooms(&config, &topics, broker)?) } else { None };
     let cold = config.state.memory_limit.map(|_| {
         let dir = config.state.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wellspring"));

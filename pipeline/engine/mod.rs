@@ -1,12 +1,14 @@
 //! The engine: the stage that folds `by-user` into views and encodings, one task a partition.
 //!
 //! # Layout
+//! - `answer`: what the page asks of one user.
 //! - [`cold`]: idle users on the local disk.
 //! - [`direct`]: events without the hop through `by-user`.
 //! - [`minimum`]: the watermark of a task.
 //! - `recovery`: where a task begins, and the snapshots that it leaves.
 //! - [`crate::encode`]: what the rooms make of the users touched.
 
+mod answer;
 pub mod cold;
 pub mod direct;
 pub mod minimum;
@@ -247,6 +249,9 @@ impl Stage for Engine {
 
     fn settled(&mut self, now: Duration) -> Result<(), StageError> {
         self.now = now;
+        if self.meter.all().inquiries().are_waiting() {
+            self.answer();
+        }
         self.snapshot().map(|_| ())
     }
 
