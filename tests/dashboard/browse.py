@@ -10,7 +10,9 @@ of. Standard error and status 1 where UNTIL stays false.
 import argparse
 import base64
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,12 +105,12 @@ def main():
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--size", default="1280x900")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # No sandbox: tests run as root in containers; the pages are our own.
         quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
         command = [options.chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *quiet]
         command += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
-        browser = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        browser = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
         try:
             address = None
             while line := browser.stderr.readline():
@@ -119,7 +121,8 @@ def main():
                 sys.exit(f"{options.chromium} has ended with {browser.wait()} before it could be driven")
             look(Tab(address), options)
         finally:
-            browser.kill()
+            # It and its children, which are a session of their own.
+            os.killpg(browser.pid, signal.SIGKILL)
             browser.wait()
 
 

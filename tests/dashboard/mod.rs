@@ -180,6 +180,18 @@ fn a_user_is_told_as_he_stands() {
 }
 
 #[test]
+fn a_user_on_disk_is_not_brought_back_for_being_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let sets = ["state.memory_limit=1B".into(), format!("state.dir={}", dir.path().display())];
+    let running = Running::start(lines(), &sets);
+    for _ in 0..3 {
+        let ada = running.wait("/api/users/ada", |status, told| status == 200 && told["place"] == "disk");
+        assert!(ada["note"].as_str().unwrap().contains("state.memory_limit"), "{ada}");
+        assert_eq!(ada["history"], json!([]));
+    }
+}
+
+#[test]
 fn the_page_shows_a_user_and_says_what_there_is_not() {
     let running = Running::start(lines(), &[]);
     running.wait("/api/users/ada", |status, told| status == 200 && told["rows"] == 41);

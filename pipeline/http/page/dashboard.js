@@ -14,7 +14,7 @@ const short = (x) => {
   return String(size >= 100 ? Math.round(x) : +x.toPrecision(3));
 };
 const nats = (x) => (x === null || x === undefined ? "–" : x.toFixed(3));
-const bytes = (x) => (x >= 2 ** 30 ? [+(x / 2 ** 30).toFixed(2), "GiB"] : [+(x / 2 ** 20).toFixed(1), "MiB"]);
+const bytes = (x) => (x >= 2 ** 30 ? [(x / 2 ** 30).toFixed(2), "GiB"] : [(x / 2 ** 20).toFixed(1), "MiB"]);
 const span = (ms) => {
   for (const [unit, name] of [[864e5, "d"], [36e5, "h"], [6e4, "min"], [1e3, "s"]]) {
     if (Math.abs(ms) >= unit) return +(ms / unit).toPrecision(3) + " " + name;
@@ -33,35 +33,28 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children.filter((child) => child !== null));
   return element;
 }
-const table = (heads, rows) => {
-  const cell = (tag) => (text, at) => make(tag, typeof text === "number" || (at > 0 && heads[at].endsWith("#"))
-    ? { class: "number" } : {}, text instanceof Node ? text : typeof text === "number" ? short(text) : String(text));
-  const head = heads.map((text, at) => { const th = cell("th")(text, at); th.textContent = text.replace("#", ""); return th; });
-  return make("table", {}, make("thead", {}, make("tr", {}, ...head)),
-    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell("td"))))));
-};
+// A head that ends in # stands over numbers.
+function table(heads, rows) {
+  const cell = (tag) => (what, at) => make(tag, heads[at].endsWith("#") ? { class: "number" } : {}, typeof what === "number" ? short(what) : what);
+  const row = (tag) => (cells) => make("tr", {}, ...cells.map(cell(tag)));
+  return make("table", {}, make("thead", {}, row("th")(heads.map((head) => head.replace("#", "")))), make("tbody", {}, ...rows.map(row("td"))));
+}
 
 // ---- scales -------------------------------------------------------------------------------------------------------
 function ticks(low, high, about) {
   const rough = (high - low) / about || 1, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough);
-  const list = [];
-  for (let x = Math.ceil(low / step - 1e-9); x * step <= high + step * 1e-9; x++) list.push(x * step);
-  return list;
+  const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough * 0.999);
+  return multiples(step, low, high);
 }
 const STEPS_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 2592000, 7776000];
 const timeStep = (low, high, about) => 1000 * (STEPS_S.find((s) => s * 1000 >= (high - low) / about) || 31536000);
-function multiples(step, low, high) {
-  const list = [];
-  for (let x = Math.ceil(low / step) * step; x <= high; x += step) list.push(x);
-  return list;
-}
+const multiples = (step, low, high) => Array.from({ length: Math.max(Math.floor(high / step) - Math.ceil(low / step) + 1, 0) }, (_, n) => (Math.ceil(low / step) + n) * step);
 function timeTicks(low, high, about) {
   const step = timeStep(low, high, about);
   return multiples(step, low, high).map((x) => [x, step >= 864e5 ? iso(x).slice(0, 10) : step >= 6e4 ? iso(x).slice(11, 16) : clock(x)]);
 }
 const AXES = {
-  clock: (low, high, about) => timeTicks(low, high, about),
+  clock: timeTicks,
   count: (low, high, about) => ticks(low, high, about).map((x) => [x, short(x)]),
   span: (low, high, about) => (high - low < 2000 ? ticks(low, high, about) : multiples(timeStep(low, high, about), low, high))
     .map((x) => [x, x === 0 ? "0" : span(x)]),
@@ -85,7 +78,7 @@ const legend = (entries) => make("ul", { class: "legend" }, ...entries.map(({ na
   make("li", {}, make("i", { class: `${color} ${kind || ""}` }), name, value === undefined ? null : " ",
     value === undefined ? null : make("b", {}, value))));
 
-// spec: title, unit, x, axis, xUnit, series [{name, color, dashed, y}], show (a value as text), fromZero, marks, empty, note
+// spec: title, unit, x, axis (clock, span or count), series [{name, color, dashed, y}], show (a value as text), fromZero, marks, empty, note
 function lines(id, spec) {
   const all = spec.series.flatMap((one) => one.y.filter((y) => y !== null && y !== undefined));
   const empty = spec.x.length < 1 || all.length === 0 ? spec.empty : null;
@@ -117,9 +110,8 @@ function lines(id, spec) {
       path += `${pen ? "L" : "M"}${px(spec.x[at]).toFixed(1)} ${py(value).toFixed(1)}`;
       pen = true, points += 1, last = at;
     });
-    if (points === 0) continue;
-    svg.append(make("path", { class: `line ${color} ${dashed ? "dashed" : ""}`, d: path, "data-points": points }));
-    if (!dashed) svg.append(make("circle", { class: `point ${color}`, cx: px(spec.x[last]), cy: py(y[last]), r: 3 }));
+    if (points > 0) svg.append(make("path", { class: `line ${color} ${dashed ? "dashed" : ""}`, d: path, "data-points": points }));
+    if (points > 0 && !dashed) svg.append(make("circle", { class: `point ${color}`, cx: px(spec.x[last]), cy: py(y[last]), r: 3 }));
   }
   const cursor = make("line", { class: "cursor", y1: top, y2: bottom, visibility: "hidden" });
   const below = make("div");
@@ -132,7 +124,8 @@ function lines(id, spec) {
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, px(spec.x[at]));
     const entries = spec.series.map(({ name, color, dashed, y }) =>
       ({ name, color, kind: dashed ? "dashed" : "", value: (spec.show || short)(y[at]) }));
-    const where = want === undefined ? [] : [{ name: spec.axis === "clock" ? clock(spec.x[at]) : spec.axis === "span" ? span(spec.x[at]) : `${short(spec.x[at])} ${spec.xUnit}`, color: "", kind: "none" }];
+    const x = { clock, span, count: (n) => `${short(n)} events` }[spec.axis](spec.x[at]);
+    const where = want === undefined ? [] : [{ name: `at ${x}`, color: "", kind: "none" }];
     below.replaceChildren(legend([...entries, ...where]));
   };
   svg.addEventListener("pointermove", (event) => { hovered.set(id, (event.offsetX / svg.clientWidth) * width); tell(); });
@@ -217,7 +210,7 @@ function forecast(user) {
   const about = made && `version ${made.version}, made after ${moment(made.made_at_ms)}; expected in ${span(made.expected_gap_ms)}, median ${span(made.median_gap_ms)}`
     + (made.surprise_nats === null ? "" : `; that event surprised by ${nats(made.surprise_nats)} nats`);
   lines("survival", {
-    title: "When he comes next", unit: "probability that he has not come yet", axis: "span", xUnit: "", fromZero: true, leastHigh: 1,
+    title: "When he comes next", unit: "probability that he has not come yet", axis: "span", fromZero: true, leastHigh: 1,
     x: made ? made.survival.map(([gap]) => gap) : [], empty: none, show: (p) => (p === null || p === undefined ? "–" : p.toFixed(2)), note: about,
     series: [{ name: "survival", color: "c5", y: made ? made.survival.map(([, p]) => p) : [] }],
     marks: made ? [{ x: made.median_gap_ms, label: "median" }] : [],
@@ -238,8 +231,8 @@ function drawUser(user) {
   timeline(user);
   forecast(user);
   const rows = user.values.map(([view, value]) => {
-    const { user_id, source, time, ...rest } = value;
-    return [view, make("code", {}, Object.entries(rest).map(([name, x]) => `${name} ${JSON.stringify(x)}`).join(", "))];
+    const told = Object.entries(value).filter(([name]) => !["user_id", "source", "time"].includes(name));
+    return [view, make("code", {}, told.map(([name, x]) => `${name} ${JSON.stringify(x)}`).join(", "))];
   });
   byId("values").replaceChildren(rows.length ? table(["view", "value"], rows) :
     make("p", { class: "note" }, "no rolling, latest or lifetime view has a value for him"));
@@ -289,12 +282,10 @@ function drawOverview(told) {
     { name: "dead letters", color: "c4", y: column("dead_letters_per_s") },
     { name: "late rows", color: "c3", y: column("late_rows_per_s") },
     { name: "duplicates", color: "c5", dashed: true, y: column("duplicates_per_s") }] });
-  byId("outputs").replaceChildren(told.outputs.length ? table(["topic", "records#"], told.outputs.map((o) => [o.topic, o.records])) :
-    make("p", { class: "note" }, "nothing has been sent yet"));
+  byId("outputs").replaceChildren(table(["topic", "records#"], told.outputs.map((o) => [o.topic, o.records])));
   const stages = Object.entries(told.stages).filter(([, stage]) => stage);
-  byId("stages").replaceChildren(stages.length ? table(["stage", "records#", "transactions#", "commit p50#", "p99, ms#", "dead letters#"],
-    stages.map(([name, s]) => [name, s.records_in, s.transactions || 0, s.commit_p50_ms ?? "–", s.commit_p99_ms ?? "–", s.dead_letters || 0])) :
-    make("p", { class: "note" }, "no stage has started yet"));
+  byId("stages").replaceChildren(table(["stage", "records#", "transactions#", "commit p50#", "p99, ms#", "dead letters#"],
+    stages.map(([name, s]) => [name, s.records_in, s.transactions || 0, s.commit_p50_ms ?? "–", s.commit_p99_ms ?? "–", s.dead_letters || 0])));
 }
 
 function drawLearning(told) {
@@ -302,7 +293,7 @@ function drawLearning(told) {
   const { scored_events: x, time_ms, model_nats, baseline_nats, truth_nats } = told.points;
   const marks = told.marks.map(({ time_ms: at, label }) => ({ x: x[time_ms.findIndex((t) => t >= at)], label })).filter((mark) => mark.x !== undefined);
   const known = truth_nats.some((y) => y !== null), empty = told.reason || "no event has been scored yet";
-  const curve = { x, axis: "count", xUnit: "events", marks, empty, show: nats };
+  const curve = { x, axis: "count", marks, empty, show: nats };
   byId("learned").textContent = (told.version === null ? "since the start of this process" : `version ${told.version} in force`) +
     (told.scored_events ? `, ${short(told.scored_events)} events scored` : "");
   lines("nll", { ...curve, title: "Learning curve", unit: "NLL in nats per event (gap in s, and type), by events scored; lower is better", series: [
