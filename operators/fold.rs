@@ -12,7 +12,7 @@ use crate::{
     cold::{Cold, ColdError},
     report::Reports,
     state::{Pending, State},
-    store::{EVENT_ID, ITEM_ID, Incoming, Place, System, TIME, USER_ID},
+    store::{EVENT_ID, ITEM_ID, Incoming, Place, System, TIME, TYPE, USER_ID},
     views::{
         View,
         arrived::{Arrived, included},
@@ -53,6 +53,8 @@ pub struct FoldConfig {
     pub emit: EmitMode,
     /// How many of a user's newest rows with an item are kept for the encoders; 0 keeps none.
     pub item_window: usize,
+    /// Whether encoders are told each user's rows in the order of their arrival.
+    pub keeps_arrivals: bool,
 }
 
 /// Why rows could not be folded. None of these comes from what an event says: such rows go to `dead-letters`.
@@ -283,6 +285,39 @@ impl Fold {
     /// The rows of a user's item window, oldest first.
     pub fn item_window(&self, user: u32) -> impl Iterator<Item = u32> {
         self.state.users[user as usize].items.iter().copied()
+    }
+
+    /// The newest `most` rows of a user's history, oldest first.
+    pub fn newest(&self, user: u32, most: usize) -> impl DoubleEndedIterator<Item = u32> {
+        let history = &self.state.users[user as usize].history;
+        history.range(history.len().saturating_sub(most)..).copied()
+    }
+
+    /// The time of a row, ms.
+    pub fn time(&self, row_slot: u32) -> i64 {
+        self.state.store.time(row_slot)
+    }
+
+    /// The type of a row.
+    pub fn kind(&self, row_slot: u32) -> &str {
+        self.state.store.text(row_slot, TYPE)
+    }
+
+    /// What was noted of a user last; empty where nothing was.
+    pub fn note(&self, user: u32) -> &[u8] {
+        &self.state.users[user as usize].note
+    }
+
+    /// Keeps `note` with a user, in place of the one before, as durable as his history. He was touched since the last
+    /// release.
+    pub fn set_note(&mut self, user: u32, note: &[u8]) {
+        let user = &mut self.state.users[user as usize];
+        assert!(user.touched > 0, "a note changes with its user");
+        if user.note.len() == note.len() {
+            user.note.copy_from_slice(note);
+        } else {
+            user.note = note.into();
+        }
     }
 
     /// Ends the transaction: forgets who was touched, frees rows that nobody holds, and sends idle users to the cold

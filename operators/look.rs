@@ -5,12 +5,11 @@ use schemas::output::Emit;
 use crate::{
     Fold, FoldError,
     fold::of,
-    store::{ITEM_ID, TIME},
+    store::{ITEM_ID, TIME, TYPE},
     views::{lifetime, newest::Capture, window::Window},
 };
 
-/// `type`, `other_id`, `role` and `value`, by their place in [`schemas::event::EventColumns::schema`].
-const TYPE: usize = 1;
+/// `other_id`, `role` and `value`, by their place in [`schemas::event::EventColumns::schema`].
 const OTHER_ID: usize = 5;
 const ROLE: usize = 6;
 const VALUE: usize = 7;

@@ -77,6 +77,7 @@ pub(crate) struct State {
     pub(crate) history_ttl_ms: Option<i64>,
     pub(crate) user_ttl_ms: Option<i64>,
     pub(crate) item_window: usize,
+    pub(crate) keeps_arrivals: bool,
     /// The windows of the views.
     pub(crate) windows: Vec<Window>,
     pub(crate) store: Store,
@@ -136,6 +137,7 @@ impl State {
             history_ttl_ms: config.history_ttl_ms,
             user_ttl_ms: config.user_ttl_ms,
             item_window: config.item_window,
+            keeps_arrivals: config.keeps_arrivals,
             windows: views.list.iter().map(|view| view.window).collect(),
             store: Store::new(&config.columns, views.from_history),
             users: Vec::new(),

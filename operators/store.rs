@@ -29,6 +29,8 @@ pub(crate) const IN_ITEMS: u8 = 2;
 
 /// Columns that rules other than SQL look at, by their place in [`EventColumns::schema`].
 pub(crate) const USER_ID: usize = 0;
+/// `type`.
+pub(crate) const TYPE: usize = 1;
 /// `time`.
 pub(crate) const TIME: usize = 2;
 /// `event_id`.

@@ -12,6 +12,8 @@ pub(crate) struct Touched {
     pub(crate) user: u32,
     pub(crate) added: Vec<u32>,
     pub(crate) evicted: Vec<u32>,
+    pub(crate) arrived: Vec<u32>,
+    pub(crate) left: Vec<u32>,
 }
 
 /// A touched user, as the encoders see him.
@@ -33,6 +35,11 @@ pub struct TouchedUser<'a> {
     pub added: &'a [u32],
     /// Rows that left his item window, in order.
     pub evicted: &'a [u32],
+    /// All his rows since the last release in the order of their arrival, those that his history does not hold included;
+    /// empty where [`crate::FoldConfig::keeps_arrivals`] is not set.
+    pub arrived: &'a [u32],
+    /// Rows that left his history since then, in order; empty as `arrived` is.
+    pub left: &'a [u32],
 }
 
 impl State {
@@ -43,7 +50,13 @@ impl State {
         owner.ordinal += 1;
         owner.used = self.transaction;
         if owner.touched == 0 {
-            touched.push(Touched { user, added: Vec::new(), evicted: Vec::new() });
+            touched.push(Touched {
+                user,
+                added: Vec::new(),
+                evicted: Vec::new(),
+                arrived: Vec::new(),
+                left: Vec::new(),
+            });
             owner.touched = touched.len() as u32;
         }
         if !std::mem::replace(&mut owner.has_changed, true) {
@@ -53,6 +66,9 @@ impl State {
         let touched = &mut touched[owner.touched as usize - 1];
         let is_due = owner.is_due;
         owner.is_due = true;
+        if self.keeps_arrivals {
+            touched.arrived.push(slot);
+        }
         if self.item_window > 0 && store.is_valid(slot, ITEM_ID) {
             let entered = owner.remember_item(store, slot, self.item_window);
             if entered != Entered::No {
@@ -62,7 +78,12 @@ impl State {
                 touched.evicted.push(oldest);
             }
         }
-        owner.remember(store, slot, self.history_max_events, self.history_ttl_ms);
+        let bounds = (self.history_max_events, self.history_ttl_ms);
+        owner.remember(store, slot, bounds, |row| {
+            if self.keeps_arrivals {
+                touched.left.push(row);
+            }
+        });
         store.drop_unheld(slot);
         if let Some(ttl_ms) = self.user_ttl_ms.filter(|_| owner.ordinal == 1) {
             let (end, task) = (owner.idle_end(store, ttl_ms), owner.task);
@@ -75,16 +96,22 @@ impl State {
 
     /// The users touched since the last release, in the order of their first rows.
     pub(crate) fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
-        self.touched.iter().map(|touched| self.as_touched(touched.user, &touched.added, &touched.evicted))
+        self.touched.iter().map(|touched| TouchedUser {
+            added: &touched.added,
+            evicted: &touched.evicted,
+            arrived: &touched.arrived,
+            left: &touched.left,
+            ..self.as_touched(touched.user)
+        })
     }
 
     /// A user that nothing has touched; none where the slot is nobody's.
     pub(crate) fn untouched(&self, user: u32) -> Option<TouchedUser<'_>> {
         let lives = self.users.get(user as usize).is_some_and(|user| !user.id.is_empty() || user.ordinal > 0);
-        lives.then(|| self.as_touched(user, &[], &[]))
+        lives.then(|| self.as_touched(user))
     }
 
-    fn as_touched<'a>(&'a self, slot: u32, added: &'a [u32], evicted: &'a [u32]) -> TouchedUser<'a> {
+    fn as_touched(&self, slot: u32) -> TouchedUser<'_> {
         let user = &self.users[slot as usize];
         let newest = user.newest();
         let place = self.store.place(newest);
@@ -95,8 +122,10 @@ impl State {
             time: self.store.time(newest),
             source: (self.store.topic_name(place.topic), place.partition, place.offset),
             ordinal: user.ordinal,
-            added,
-            evicted,
+            added: &[],
+            evicted: &[],
+            arrived: &[],
+            left: &[],
         }
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct User {
     pub(crate) windows: Vec<Open>,
     /// Sorted.
     pub(crate) seen: Vec<Seen>,
+    /// What the encoders noted of him last ([`crate::Fold::set_note`]).
+    pub(crate) note: Box<[u8]>,
 }
 
 /// What became of a row that was put into a bounded window of rows.
@@ -96,14 +98,24 @@ impl User {
         false
     }
 
-    /// Puts a row into the history of at most `most` rows, none older than `ttl_ms` before the newest.
-    pub(crate) fn remember(&mut self, store: &mut Store, slot: u32, most: usize, ttl_ms: Option<i64>) {
-        enter(&mut self.history, store, slot, most, IN_HISTORY);
+    /// Puts a row into the history of at most `most` rows, none older than `ttl_ms` before the newest; tells which rows had
+    /// to leave it.
+    pub(crate) fn remember(
+        &mut self,
+        store: &mut Store,
+        slot: u32,
+        (most, ttl_ms): (usize, Option<i64>),
+        mut left: impl FnMut(u32),
+    ) {
+        if let Entered::Pushing(oldest) = enter(&mut self.history, store, slot, most, IN_HISTORY) {
+            left(oldest);
+        }
         let Some(ttl_ms) = ttl_ms else { return };
         let newest = store.time(*self.history.back().expect("a history that a row was put into holds one"));
         while self.history.front().is_some_and(|&row| store.time(row) < newest.saturating_sub(ttl_ms)) {
             let oldest = self.history.pop_front().expect("it has a front");
             store.let_go(oldest, IN_HISTORY);
+            left(oldest);
         }
     }
 
@@ -125,7 +137,8 @@ impl User {
         let seen = self.seen.iter().map(|seen| seen.key.len() + PIECE);
         size_of::<Self>()
             + self.id.len()
-            + PIECE
+            + self.note.len()
+            + 2 * PIECE
             + self.event_ids.len() * size_of::<u64>()
             + (self.history.len() + self.items.len()) * size_of::<u32>()
             + self.windows.capacity() * size_of::<Open>()

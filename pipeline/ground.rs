@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use schemas::output::Output;
+use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 
 use crate::config::{Config, Role};
@@ -195,6 +195,17 @@ fn needs(config: &Config, topics: &Topics) -> BTreeMap<String, Need> {
                     // A task's outputs go to the partition of its own number.
                     let least = if matches!(output, Output::Late | Output::DeadLetter) { 1 } else { n };
                     need(topics.name(output), Partitions::AtLeast(least), Write);
+                }
+                if config.prompt_tpp.enabled {
+                    need(topics.samples(Room::PromptTpp), Partitions::Exactly(1), Write);
+                }
+            }
+            Role::Learner => {
+                need(topics.samples(Room::PromptTpp), Partitions::Exactly(1), Read);
+                need(topics.by_user(), Partitions::Exactly(n), Write);
+                for operation in [Read, Write] {
+                    need(topics.models(), Partitions::Exactly(1), operation);
+                    need(topics.learners(), Partitions::Exactly(1), operation);
                 }
             }
         }

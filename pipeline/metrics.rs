@@ -56,13 +56,15 @@ pub enum Work {
     Settle,
     /// The engine: encodings.
     Encode,
-    /// Both: sending and committing.
+    /// The learner: steps.
+    Learn,
+    /// All: sending and committing.
     Sink,
 }
 
 impl Work {
     /// All kinds, in the order of the path.
-    pub const ALL: [Self; 5] = [Self::Route, Self::Fold, Self::Settle, Self::Encode, Self::Sink];
+    pub const ALL: [Self; 6] = [Self::Route, Self::Fold, Self::Settle, Self::Encode, Self::Learn, Self::Sink];
 
     /// The kind's name.
     pub fn name(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Work {
             Self::Fold => "fold",
             Self::Settle => "settle",
             Self::Encode => "encode",
+            Self::Learn => "learn",
             Self::Sink => "sink",
         }
     }
@@ -120,6 +123,8 @@ struct Figures {
     batch_rows: Family<Label, Histogram, fn() -> Histogram>,
     commit: Seconds,
     event_to_commit: Seconds,
+    model_version: Gauge,
+    targets_learned: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -167,6 +172,8 @@ impl Metrics {
             batch_rows: Family::new_with_constructor(rows),
             commit: Family::new_with_constructor(seconds),
             event_to_commit: Family::new_with_constructor(seconds),
+            model_version: Gauge::default(),
+            targets_learned: Gauge::default(),
         };
         figures.register();
         Self(Arc::new(figures))
@@ -281,6 +288,9 @@ impl Metrics {
             Output::DeadLetter => "dead-letters".into(),
             Output::ByUser => "by-user".into(),
             Output::Models => "models".into(),
+            Output::Learners => "learners".into(),
+            Output::Forecasts => "forecasts".into(),
+            Output::Samples(room) => format!("samples.{}", room.name()),
         }
     }
 }
@@ -320,6 +330,9 @@ impl Figures {
         let (help, latency) =
             ("Time from an event's record to the commit of what it changed", self.event_to_commit.clone());
         registry.register_with_unit("event_to_commit", help, Unit::Seconds, latency);
+        let help = "The last version of model prompt_tpp that this process published";
+        registry.register("model_version", help, self.model_version.clone());
+        registry.register("targets_learned", "Events that it has learned from", self.targets_learned.clone());
     }
 }
 
@@ -412,6 +425,12 @@ impl Stage {
     pub fn event_to_commit(&self, oldest_ms: i64) {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         self.0.event_to_commit.observe((now_ms - oldest_ms).max(0) as f64 / 1000.0);
+    }
+
+    /// A version was published that has learned from so many targets.
+    pub fn learned(&self, version: u64, targets: u64) {
+        self.0.all.0.model_version.set(version as i64);
+        self.0.all.0.targets_learned.set(targets as i64);
     }
 
     /// Counts an error of the log.

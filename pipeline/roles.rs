@@ -1,23 +1,28 @@
 //! The worker threads of a process: what each role reads, and how its stage is made.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
 
 use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
 use schemas::output::{Output, Room};
 use schemas::topics::Topics;
+use shaders::prompt_tpp::LearningRates;
 
-use crate::config::{Config, Emit, ItemVectors, Role, Route};
+use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route};
 use crate::decode::Admission;
 use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
 use crate::engine::direct::Direct;
+use crate::forecast::{Bounds, ForecastConfig, ForecastRoom};
+use crate::learn::{LearnConfig, Learner};
 use crate::log::staged::Staged;
 use crate::log::transaction::Transactor;
 use crate::log::{Broker, Log, LogError};
 use crate::metrics::Metrics;
+use crate::model::shelf::Shelf;
 use crate::route::{Router, RouterConfig};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::desk::Desk;
@@ -74,6 +79,10 @@ pub struct Shared {
     pub patience: Patience,
     /// How many tasks have committed the end of time.
     pub ended: Arc<AtomicUsize>,
+    /// The next sample that is to be learned from.
+    pub learned: Arc<AtomicI64>,
+    /// Bytes of a record that each output takes, as they were found.
+    pub limits: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 /// What the open rooms need.
@@ -81,7 +90,16 @@ pub struct Shared {
 pub struct Rooms {
     /// Where kernels run.
     pub device: shaders::Device,
-    /// The frozen hash matrix of SDIM (48, dim), scale 2^-8.
+    /// SDIM's, where open.
+    pub sdim: Option<SdimNeeds>,
+    /// PromptTPP's versions, where open.
+    pub forecasts: Option<Arc<Shelf>>,
+}
+
+/// What SDIM needs.
+#[derive(Clone)]
+pub struct SdimNeeds {
+    /// The frozen hash matrix (48, dim), scale 2^-8.
     pub hash: Arc<Vec<i16>>,
     /// Its items.
     pub items: ItemSource,
@@ -114,6 +132,7 @@ pub struct Workers {
     stop: Arc<AtomicBool>,
     routers: Vec<Thread<Router>>,
     engines: Vec<Thread<Engine>>,
+    learners: Vec<Thread<Learner>>,
 }
 
 /// A worker's stage when it has ended, and its log, which leaves its group when it is dropped.
@@ -126,7 +145,12 @@ struct Thread<S> {
 
 /// Whether this process has workers of a role.
 pub fn works(config: &Config, role: Role) -> bool {
-    config.roles.contains(&role) && (role == Role::Engine || config.route == Route::ByUser)
+    let wanted = match role {
+        Role::Engine => true,
+        Role::Router => config.route == Route::ByUser,
+        Role::Learner => config.prompt_tpp.enabled && config.prompt_tpp.learn != Learn::Frozen,
+    };
+    wanted && config.roles.contains(&role)
 }
 
 /// The topic whose partitions are the tasks of the engine.
@@ -142,6 +166,7 @@ pub fn group(config: &Config, role: Role) -> String {
     let role = match role {
         Role::Router => "router",
         Role::Engine => "engine",
+        Role::Learner => "learner.prompt_tpp",
     };
     format!("{}.{role}", config.app)
 }
@@ -154,24 +179,29 @@ impl Workers {
     pub fn start(shared: &Shared, broker: &dyn Broker, stop: Arc<AtomicBool>) -> Result<Self, RoleError> {
         let (config, workers) = (&shared.config, 0..shared.config.engine.workers);
         // Each waits for a broker to settle what its forerunner left: together.
-        let (routers, engines) = std::thread::scope(|scope| {
+        let (routers, engines, learners) = std::thread::scope(|scope| {
             let of = |role| if works(config, role) { workers.clone() } else { 0..0 };
             let routers: Vec<_> =
                 of(Role::Router).map(|worker| scope.spawn(move || router(shared, broker, worker))).collect();
             let engines: Vec<_> =
                 of(Role::Engine).map(|worker| scope.spawn(move || engine(shared, broker, worker))).collect();
-            (opened(routers), opened(engines))
+            // Samples have one partition: one worker is enough.
+            let learners: Vec<_> =
+                of(Role::Learner).take(1).map(|worker| scope.spawn(move || learner(shared, broker, worker))).collect();
+            (opened(routers), opened(engines), opened(learners))
         });
-        let (routers, engines) = (routers?, engines?);
+        let (routers, engines, learners) = (routers?, engines?, learners?);
+        let learners = learners.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
         let routers = routers.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
         let engines = engines.into_iter().map(|(name, worker)| spawn(name, worker, &stop)).collect();
-        Ok(Self { stop, routers, engines })
+        Ok(Self { stop, routers, engines, learners })
     }
 
     /// Whether a worker has ended, which none does by itself but for an error.
     pub fn any_ended(&self) -> bool {
         self.routers.iter().any(|thread| thread.handle.is_finished())
             || self.engines.iter().any(|thread| thread.handle.is_finished())
+            || self.learners.iter().any(|thread| thread.handle.is_finished())
     }
 
     /// Lets every worker commit what is open and end; gives the stages back.
@@ -182,9 +212,11 @@ impl Workers {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let routers: Vec<_> = self.routers.into_iter().map(join).collect();
         let engines: Vec<_> = self.engines.into_iter().map(join).collect();
+        let learners: Vec<_> = self.learners.into_iter().map(join).collect();
         // All have ended: now the logs may leave their groups.
         let routers: Result<Vec<_>, _> = routers.into_iter().collect();
         let engines: Result<Vec<_>, _> = engines.into_iter().collect();
+        let _learners = learners.into_iter().collect::<Result<Vec<_>, _>>()?;
         let stages = (routers?, engines?);
         Ok((stages.0.into_iter().map(|(s, _)| s).collect(), stages.1.into_iter().map(|(s, _)| s).collect()))
     }
@@ -231,7 +263,8 @@ fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
         partitions = partitions.min(broker.partitions(&shared.topics.name(output))?.unwrap_or(1));
     }
     let mut staged = Staged::new(&shared.topics, &rooms(&shared.config), partitions);
-    staged.limit(|topic| bytes_max(broker, topic));
+    let mut limits = shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
+    staged.limit(|topic| *limits.entry(topic.to_owned()).or_insert_with(|| bytes_max(broker, topic)));
     Ok(staged)
 }
 
@@ -249,8 +282,10 @@ fn bytes_max(broker: &dyn Broker, topic: &str) -> usize {
 /// A packed record holds thousands of rows, an input record one event.
 fn pace(shared: &Shared, role: Role) -> Pace {
     let records = match (role, shared.config.route) {
-        (Role::Router, _) | (_, Route::Direct) => 4096,
+        (Role::Router, _) | (Role::Engine, Route::Direct) => 4096,
         (Role::Engine, Route::ByUser) => 16,
+        // A record is up to half a thousand windows: some steps.
+        (Role::Learner, _) => 1,
     };
     let interval = Duration::from_millis(shared.config.engine.commit_interval_ms);
     Pace::new(interval, records, shared.patience.idle_poll)
@@ -314,6 +349,7 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
             Emit::Event => EmitMode::Event,
         },
         item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
+        keeps_arrivals: config.prompt_tpp.enabled,
     };
     let mut fold = Fold::new(Arc::clone(&shared.views), fold);
     if let Some((limit, stores)) = config.state.memory_limit.zip(shared.cold.as_ref()) {
@@ -338,20 +374,61 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
 }
 
 fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
-    let Some(rooms) = &shared.rooms else { return Ok(Encoders::default()) };
-    let settings = &shared.config.sdim;
-    let config = SdimConfig {
-        dim: settings.dim,
-        tables: settings.tables,
-        min_interval_ms: shared.config.encodings.min_interval_ms as i64,
+    let Some(Rooms { device, sdim, forecasts }) = &shared.rooms else { return Ok(Encoders::default()) };
+    let config = &shared.config;
+    let sdim = sdim.as_ref().map(|SdimNeeds { hash, items }| {
+        let min_interval_ms = config.encodings.min_interval_ms as i64;
+        let sdim = SdimConfig { dim: config.sdim.dim, tables: config.sdim.tables, min_interval_ms };
+        SdimRoom::new(sdim, device, hash, items.clone())
+    });
+    let history_ttl_ms = config.history.ttl.map(|ttl| ttl.0.as_millis() as i64);
+    let bounds = Bounds { history_max_events: config.history.max_events, history_ttl_ms };
+    let forecasts = forecasts.as_ref().map(|shelf| {
+        let config = ForecastConfig { sample_percent: config.prompt_tpp.sample_percent, bounds };
+        ForecastRoom::new(config, device.clone(), Arc::clone(shelf))
+    });
+    Ok(Encoders { sdim: sdim.transpose()?, forecasts })
+}
+
+/// The worker of the learner, and its name.
+///
+/// # Errors
+/// Where its log does not open.
+pub fn learner(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Learner>), RoleError> {
+    let Shared { config, topics, .. } = shared;
+    let member = member(config, Role::Learner, worker);
+    let log = broker.open(&group(config, Role::Learner), &member, &[topics.samples(Room::PromptTpp)])?;
+    let meter = shared.metrics.stage("learner");
+    let settings = &config.prompt_tpp;
+    let learn = LearnConfig {
+        rates: match settings.learn {
+            Learn::Frozen => LearningRates::calibrated(0.0),
+            Learn::Prompt => LearningRates::prompt(3e-3, 3e-4),
+            Learn::PromptCalibrated => LearningRates { calibration: 1e-3, ..LearningRates::prompt(3e-3, 3e-4) },
+            Learn::Online => LearningRates::online(3e-4),
+        },
+        batch_samples: settings.batch_samples,
+        version_steps: settings.version_steps,
+        version_interval_ms: settings.version_interval_ms as i64,
+        warm_up_targets: settings.warm_up_events,
+        warm_up_passes: settings.warm_up_passes,
+        types_max: settings.types_max,
+        lag_max_ms: settings.lag_max_ms as i64,
+        start: settings.start.clone(),
+        by_user_partitions: shared.by_user_partitions,
     };
-    let sdim = SdimRoom::new(config, &rooms.device, &rooms.hash, rooms.items.clone())?;
-    Ok(Encoders { sdim: Some(sdim) })
+    let device = shared.rooms.as_ref().map_or(shaders::Device::Cpu, |rooms| rooms.device.clone());
+    let reader = broker.reader(&[topics.learners()])?;
+    let learned = Arc::clone(&shared.learned);
+    let stage = Learner::new(learn, device, (reader, topics.learners()), meter.clone(), learned);
+    let (staged, pace) = (staged(shared, broker)?, pace(shared, Role::Learner));
+    Ok((member, Worker::new(stage, log, staged, transactor(shared), pace, meter)))
 }
 
 /// The rooms that the settings open.
 pub fn rooms(config: &Config) -> Vec<Room> {
-    config.sdim.enabled.then_some(Room::Sdim).into_iter().collect()
+    let sdim = config.sdim.enabled.then_some(Room::Sdim);
+    sdim.into_iter().chain(config.prompt_tpp.enabled.then_some(Room::PromptTpp)).collect()
 }
 
 /// Whether items are read from the topic.

@@ -6,7 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use operators::{ViewError, Views};
+use schemas::output::Room;
 use schemas::topics::Topics;
+use serde_json::Value;
+use shaders::ops::tensors::Entry;
 use shaders::sdim::{Sdim, hash_matrix};
 
 use crate::config::{Config, ConfigError, Device, Route};
@@ -17,8 +20,9 @@ use crate::engine::cold::ColdFolder;
 use crate::ground::{Ground, GroundError};
 use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
-use crate::model::{self, Model, ModelError, Tensor};
-use crate::roles::{self, ColdStores, Patience, RoleError, Rooms, Shared, Workers};
+use crate::model::shelf::Shelf;
+use crate::model::{self, Model, ModelError};
+use crate::roles::{self, ColdStores, Patience, RoleError, Rooms, SdimNeeds, Shared, Workers};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::bucket::Bucket;
 use crate::snapshot::manifest::{FORMAT, Owner};
@@ -109,10 +113,10 @@ pub fn prepare(
     let topics = topics(&config, &views);
     metrics.name_views(views.names());
     metrics.inquiries().divide_by(by_user_partitions);
-    metrics
-        .learning()
-        .silent("the live service does not forecast yet; `wellspring evaluate prompt_tpp` does, on files");
-    let rooms = if config.sdim.enabled { Some(rooms(&config, &topics, broker)?) } else { None };
+    if !config.prompt_tpp.enabled {
+        metrics.learning().silent("prompt_tpp.enabled=false");
+    }
+    let rooms = if roles::rooms(&config).is_empty() { None } else { Some(rooms(&config, &topics, broker)?) };
     let cold = config.state.memory_limit.map(|_| {
         let dir = config.state.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wellspring"));
         let folder = Arc::new(ColdFolder::new(&dir, format!("{}.{}", config.app, config.instance)));
@@ -129,16 +133,27 @@ pub fn prepare(
         archive: None,
         patience: Patience::default(),
         ended: Arc::new(AtomicUsize::new(0)),
+        learned: Arc::default(),
+        limits: Arc::default(),
     })
 }
 
 fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms, ServiceError> {
+    let sdim = if config.sdim.enabled { Some(sdim(config, topics, broker)?) } else { None };
+    let forecasts = if config.prompt_tpp.enabled {
+        Some(Arc::new(Shelf::new(Room::PromptTpp.name(), broker.reader(&[topics.models()])?)))
+    } else {
+        None
+    };
+    Ok(Rooms { device: device(config)?, sdim, forecasts })
+}
+
+fn sdim(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<SdimNeeds, ServiceError> {
     let dim = config.sdim.dim;
     let model = first_model(config, topics, broker)?;
     let items =
         if roles::reads_items(config) { ItemSource::Topic(Arc::new(Catalogue::new(dim))) } else { ItemSource::Hashed };
-    let hash = hash_of(&model, dim, &topics.models())?;
-    Ok(Rooms { device: device(config)?, hash: Arc::new(hash), items })
+    Ok(SdimNeeds { hash: Arc::new(hash_of(&model, dim, &topics.models())?), items })
 }
 
 /// The model that is published; where there is none, the first one is.
@@ -163,17 +178,16 @@ fn first_model(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<
 /// Version 1 of model `sdim`: the frozen hash matrix, its values multiples of 2^-8.
 pub fn sdim_model(dim: usize) -> Model {
     let values: Vec<f32> = hash_matrix(dim).into_iter().map(|x| f32::from(x) / 256.0).collect();
-    let shape = vec![values.len() / dim, dim];
-    Model { name: "sdim".into(), version: 1, tensors: vec![Tensor { name: "hash".into(), shape, values }] }
+    let hash = Entry::floats(vec![values.len() / dim, dim], &values);
+    Model { name: "sdim".into(), version: 1, about: Value::Null, tensors: [("hash".into(), hash)].into() }
 }
 
 fn hash_of(model: &Model, dim: usize, topic: &str) -> Result<Vec<i16>, ServiceError> {
-    let hash = model.tensors.iter().find(|tensor| tensor.name == "hash");
-    match hash {
-        Some(hash) if hash.shape.last() == Some(&dim) => {
-            Ok(hash.values.iter().map(|x| (x * 256.0).round() as i16).collect())
-        }
-        _ => Err(ServiceError::Misfit(format!(
+    let hash = model.tensors.get("hash");
+    let values = hash.filter(|hash| hash.shape.last() == Some(&dim)).and_then(|hash| hash.to_floats(&hash.shape).ok());
+    match values {
+        Some(values) => Ok(values.iter().map(|x| (x * 256.0).round() as i16).collect()),
+        None => Err(ServiceError::Misfit(format!(
             "model sdim on topic {topic} was made for item vectors of length {:?}, sdim.dim is {dim}: set sdim.dim to \
              that length, or start over under another `app`",
             hash.and_then(|hash| hash.shape.last()).copied().unwrap_or(0)
@@ -186,7 +200,8 @@ fn hash_of(model: &Model, dim: usize, topic: &str) -> Result<Vec<i16>, ServiceEr
 /// # Errors
 /// Where the log or the device fails.
 pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Result<Option<Follower>, ServiceError> {
-    let Some(Rooms { device, hash, items: ItemSource::Topic(catalogue) }) = &shared.rooms else { return Ok(None) };
+    let Some(Rooms { device, sdim: Some(sdim), .. }) = &shared.rooms else { return Ok(None) };
+    let SdimNeeds { hash, items: ItemSource::Topic(catalogue) } = sdim else { return Ok(None) };
     let dim = shared.config.sdim.dim;
     let kernels = Sdim::new(device, shaders::sdim::Config { dim, slots: 1 }, hash)?;
     let reader = broker.reader(&[shared.topics.input("items")])?;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use schemas::output::Emit;
 
+use crate::encode::EncodeError;
+use crate::learn::LearnError;
 use crate::log::staged::Staged;
 use crate::log::transaction::{TaskOffset, Transactor};
 use crate::log::{Change, Class, Incoming, Log, LogError, TopicPartition};
@@ -24,9 +26,12 @@ pub enum StageError {
     /// A snapshot cannot be read.
     #[error("restoring state: {0}")]
     Snapshot(#[from] SnapshotError),
-    /// A device failed.
+    /// A room failed.
     #[error("encoding: {0}")]
-    Device(#[from] shaders::Error),
+    Encode(#[from] EncodeError),
+    /// The learner failed.
+    #[error("learning: {0}")]
+    Learn(#[from] LearnError),
     /// The log and the state do not belong together.
     #[error("{0}")]
     Recovery(String),

@@ -4,6 +4,7 @@
 //! - [`event`]: the columns of one event, as the views see them and as they travel.
 //! - [`packed`]: a record of `<app>.by-user`: watermark controls and many rows.
 //! - [`hostile`]: Arrow bytes that anybody may have written.
+//! - [`sample`]: what a model learns from.
 //! - [`output`]: what goes back to Kafka, and where to.
 //! - [`timestamp`]: RFC 3339 to milliseconds.
 //! - [`topics`]: the names of all topics.
@@ -14,5 +15,6 @@ pub mod hostile;
 pub mod output;
 pub mod packed;
 pub mod partition;
+pub mod sample;
 pub mod timestamp;
 pub mod topics;

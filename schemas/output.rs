@@ -7,6 +7,8 @@ pub enum Output {
     View(u16),
     /// `encodings.<name>`, by the room.
     Encoding(Room),
+    /// `forecasts`.
+    Forecasts,
     /// `late`.
     Late,
     /// `dead-letters`.
@@ -15,6 +17,10 @@ pub enum Output {
     ByUser,
     /// `<app>.models`.
     Models,
+    /// `<app>.learners`.
+    Learners,
+    /// `<app>.samples.<model>`, by the room that learns from them.
+    Samples(Room),
 }
 
 /// A room: one of the published systems.
@@ -22,6 +28,8 @@ pub enum Output {
 pub enum Room {
     /// SDIM: long-behavior interest by hash buckets.
     Sdim,
+    /// PromptTPP: next-event forecasts by a temporal point process that learns continually.
+    PromptTpp,
 }
 
 impl Room {
@@ -29,6 +37,7 @@ impl Room {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sdim => "sdim",
+            Self::PromptTpp => "prompt_tpp",
         }
     }
 }

@@ -8,7 +8,7 @@
 //! and the watermark controls, which take effect after the record's rows. Metadata and body are one Arrow IPC record
 //! batch message; both are absent where a record is all control. Integers are little-endian.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -41,6 +41,9 @@ pub struct Header {
     /// Users who are to be forgotten after the rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forget: Vec<String>,
+    /// Versions of models that are in force after all this, by model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, u64>,
 }
 
 /// What is known of one source partition.
@@ -226,7 +229,9 @@ mod tests {
         let controls = [Progress::Named, Progress::At(i64::MAX), Progress::Idle]
             .map(|progress| Control { topic: "events".into(), partition: 3, progress })
             .to_vec();
-        let header = Header { topic: "events".into(), columns: declared, controls, forget: vec!["ada".into()] };
+        let versions = BTreeMap::from([("prompt_tpp".into(), 7)]);
+        let header =
+            Header { topic: "events".into(), columns: declared, controls, forget: vec!["ada".into()], versions };
         let mut bytes = b"what stood there before".to_vec();
         let start = bytes.len();
         write(&header, Some(&rows(&columns)), &mut bytes).unwrap();

@@ -36,22 +36,38 @@ impl Topics {
         format!("{}.models", self.app)
     }
 
+    /// The compacted topic of what learners need to go on.
+    pub fn learners(&self) -> String {
+        format!("{}.learners", self.app)
+    }
+
+    /// The internal topic of what a room learns from.
+    pub fn samples(&self, room: Room) -> String {
+        format!("{}.samples.{}", self.app, room.name())
+    }
+
     /// The name of an output topic.
     pub fn name(&self, output: Output) -> String {
         match output {
             Output::View(view) => format!("{}features.{}", self.prefix, self.views[usize::from(view)]),
             Output::Encoding(room) => format!("{}encodings.{}", self.prefix, room.name()),
+            Output::Forecasts => format!("{}forecasts", self.prefix),
             Output::Late => format!("{}late", self.prefix),
             Output::DeadLetter => format!("{}dead-letters", self.prefix),
             Output::ByUser => self.by_user(),
             Output::Models => self.models(),
+            Output::Learners => self.learners(),
+            Output::Samples(room) => self.samples(room),
         }
     }
 
-    /// Every public output: all views, the encodings of `rooms`, `late` and `dead-letters`.
+    /// Every public output: all views, what `rooms` say of users, `late` and `dead-letters`.
     pub fn outputs(&self, rooms: &[Room]) -> Vec<Output> {
         let views = (0..self.views.len()).map(|view| Output::View(view as u16));
-        let encodings = rooms.iter().map(|&room| Output::Encoding(room));
-        views.chain(encodings).chain([Output::Late, Output::DeadLetter]).collect()
+        let of_rooms = rooms.iter().map(|&room| match room {
+            Room::PromptTpp => Output::Forecasts,
+            Room::Sdim => Output::Encoding(room),
+        });
+        views.chain(of_rooms).chain([Output::Late, Output::DeadLetter]).collect()
     }
 }

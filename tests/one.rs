@@ -77,6 +77,8 @@ impl One {
             patience: Patience { idle_poll: Duration::ZERO, for_snapshots: true, ..Patience::default() },
             cold: None,
             ended: Arc::default(),
+            learned: Arc::default(),
+            limits: Arc::default(),
         };
         let router = if direct { None } else { Some(roles::router(&shared, broker, 0)?.1) };
         let engine = roles::engine(&shared, broker, 0)?.1;

@@ -99,6 +99,7 @@ pub(super) fn write(user: &User, store: &Store, into: &mut Vec<u8>) {
         put(into, u64::from(seen.view));
         put_bytes(into, &seen.key);
     }
+    put_bytes(into, &user.note);
 }
 
 /// Reads a user, his rows into the store; `armed` of his windows is their end. He has neither id nor task.
@@ -127,6 +128,7 @@ pub(super) fn read(bytes: &[u8], store: &mut Store) -> Option<User> {
     for _ in 0..from.len()? {
         user.seen.push(Seen { view: u16::try_from(from.number()?).ok()?, key: from.bytes()?.into() });
     }
+    user.note = from.bytes()?.into();
     from.0.is_empty().then_some(user)
 }
 

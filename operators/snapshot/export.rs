@@ -76,6 +76,7 @@ struct Parts {
     items: (Offsets, Vec<u32>),
     windows: (Offsets, Windows),
     seen: (Offsets, Vec<u16>, BinaryBuilder),
+    notes: BinaryBuilder,
     /// Users who are in memory for this only.
     guests: Vec<u32>,
 }
@@ -101,6 +102,7 @@ impl Parts {
             items: Default::default(),
             windows: Default::default(),
             seen: Default::default(),
+            notes: BinaryBuilder::new(),
             guests: Vec::new(),
         }
     }
@@ -153,6 +155,7 @@ impl Parts {
             self.seen.1.push(seen.view);
             self.seen.2.append_value(&seen.key);
         }
+        self.notes.append_value(&user.note);
         self.end_user();
     }
 
@@ -160,6 +163,7 @@ impl Parts {
         self.user_ids.append_value(user_id);
         self.ordinals.push(None);
         self.history.push(0);
+        self.notes.append_value([]);
         self.end_user();
     }
 
@@ -194,6 +198,7 @@ impl Parts {
             self.items.0.list(Arc::new(UInt32Array::from(self.items.1))),
             windows,
             seen,
+            Arc::new(self.notes.finish()),
         ];
         RecordBatch::try_new(self.schema, columns).expect("columns are made by the schema")
     }

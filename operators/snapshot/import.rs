@@ -9,7 +9,7 @@ use arrow::{
 };
 
 use super::{
-    SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, VIEWS, ViewIdentity,
+    NOTE, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, VIEWS, ViewIdentity,
     columns::{Lists, column, numbers},
 };
 use crate::{
@@ -120,6 +120,9 @@ impl Restore<'_> {
         self.event_ids(&columns, &users)?;
         self.windows(&columns, &users)?;
         self.seen(&columns, &users)?;
+        let notes = column(batch, NOTE)?.as_binary_opt::<i32>();
+        let notes = notes.ok_or_else(|| FoldError::Snapshot("its column `note` is no bytes".into()))?;
+        users.iter().for_each(|&(user, row)| self.fold.state.users[user as usize].note = notes.value(row).into());
         for &(user, _) in &users {
             self.fold.state.arm_all(self.task, user);
             self.fold.state.weigh(user);

@@ -13,6 +13,7 @@
 //! | `items` | places in `rows` of the item window, in its order |
 //! | `windows` | open windows: the view's place, start, end, further keys, state of the aggregates |
 //! | `seen` | values of latest-value views that a reader still sees |
+//! | `note` | what the encoders noted of him |
 //!
 //! Timers are not written: they follow from the windows and the watermark.
 //!
@@ -49,6 +50,7 @@ const SOURCE_TOPIC: &str = "#topic";
 const SOURCE_PARTITION: &str = "#partition";
 const SOURCE_OFFSET: &str = "#offset";
 const VIEWS: &str = "#views";
+const NOTE: &str = "note";
 
 fn list(name: &str, of: DataType) -> Field {
     Field::new(name, DataType::List(Arc::new(Field::new_list_field(of, true))), false)
@@ -90,5 +92,6 @@ fn schema(events: &Schema) -> SchemaRef {
         list("items", DataType::UInt32),
         list("windows", DataType::Struct(window_fields())),
         list("seen", DataType::Struct(seen_fields())),
+        Field::new(NOTE, DataType::Binary, false),
     ]))
 }

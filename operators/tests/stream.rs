@@ -113,6 +113,7 @@ pub(super) fn fold_with(sql: &str, change: impl Fn(&mut FoldConfig)) -> Fold {
         batch_rows: 1024,
         emit: EmitMode::Batch,
         item_window: 3,
+        keeps_arrivals: false,
     };
     change(&mut config);
     let mut fold = Fold::new(views, config);

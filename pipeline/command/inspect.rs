@@ -107,11 +107,16 @@ fn describe_model(config: &Config, name: &str) -> Result<Value, Failure> {
     let none =
         || Failure::failed(format!("topic {topic} holds no model `{name}`; it is published when a room first opens"));
     let model = model.ok_or_else(none)?;
-    let tensors = model.tensors.iter().map(|tensor| {
-        let (low, high) = tensor.values.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
-        json!({"name": tensor.name, "shape": tensor.shape, "min": low, "max": high})
+    let tensors = model.tensors.iter().map(|(name, entry)| {
+        let mut told = json!({"name": name, "dtype": format!("{:?}", entry.dtype), "shape": entry.shape});
+        if let Ok(values) = entry.to_floats(&entry.shape) {
+            let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
+            (told["min"], told["max"]) = (low.into(), high.into());
+        }
+        told
     });
-    Ok(json!({"model": model.name, "version": model.version, "tensors": tensors.collect::<Vec<_>>()}))
+    let tensors: Vec<Value> = tensors.collect();
+    Ok(json!({"model": model.name, "version": model.version, "about": model.about, "tensors": tensors}))
 }
 
 fn snapshot(path: &Path) -> Result<Value, Failure> {

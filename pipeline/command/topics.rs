@@ -95,6 +95,10 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     if config.sdim.enabled {
         specs.push(spec(public("encodings.sdim"), n, COMPACT));
     }
+    if config.prompt_tpp.enabled {
+        specs.push(spec(public("forecasts"), n, COMPACT));
+        specs.push(spec(own("samples.prompt_tpp"), 1, DELETE));
+    }
     let dead_letter = (2 * config.events.max_bytes + RECORD_BYTES).max(DEAD_LETTER_BYTES).to_string();
     for (name, bytes) in [("late", &bytes), ("dead-letters", &dead_letter)] {
         specs.push(spec(public(name), config.topics.partitions, &[DELETE[0], ("max.message.bytes", bytes)]));

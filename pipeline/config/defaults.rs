@@ -2,7 +2,8 @@
 
 use super::{
     Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors, KafkaSettings,
-    LogFormat, LogSettings, Role, Route, SdimSettings, Size, StateSettings, TopicSettings, ViewSettings,
+    Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings, TopicSettings,
+    ViewSettings,
 };
 
 impl Default for Config {
@@ -11,7 +12,7 @@ impl Default for Config {
             app: "wellspring".into(),
             instance: host_name(),
             partitions: None,
-            roles: vec![Role::Router, Role::Engine],
+            roles: vec![Role::Router, Role::Engine, Role::Learner],
             route: Route::ByUser,
             device: Device::Auto,
             topics: TopicSettings::default(),
@@ -24,6 +25,7 @@ impl Default for Config {
             http: HttpSettings::default(),
             encodings: Default::default(),
             sdim: SdimSettings::default(),
+            prompt_tpp: PromptTppSettings::default(),
             log: LogSettings::default(),
         }
     }
@@ -93,6 +95,24 @@ impl Default for HttpSettings {
 impl Default for SdimSettings {
     fn default() -> Self {
         Self { enabled: false, items: ItemVectors::Topic, dim: 64, window: 1024, tables: 4096 }
+    }
+}
+
+impl Default for PromptTppSettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            learn: Learn::Prompt,
+            start: None,
+            warm_up_events: 10_000,
+            warm_up_passes: 20,
+            sample_percent: 100,
+            batch_samples: 64,
+            version_steps: 16,
+            version_interval_ms: 10_000,
+            lag_max_ms: 60_000,
+            types_max: 1000,
+        }
     }
 }
 

@@ -112,6 +112,13 @@ fn together(config: &Config) -> Result<(), ConfigError> {
             "raise history.max_events or lower sdim.window",
         );
     }
+    if config.prompt_tpp.enabled && config.route == super::Route::Direct {
+        return wrong(
+            "prompt_tpp.enabled: versions of its model change at places of by-user, which route=direct does not have"
+                .into(),
+            "set route=by-user, or prompt_tpp.enabled=false",
+        );
+    }
     if config.route == super::Route::Direct && config.partitions.is_some_and(|n| n != config.topics.partitions) {
         return wrong(
             format!(

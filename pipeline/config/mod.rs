@@ -67,6 +67,8 @@ pub struct Config {
     pub encodings: EncodingSettings,
     /// SDIM.
     pub sdim: SdimSettings,
+    /// PromptTPP.
+    pub prompt_tpp: PromptTppSettings,
     /// Logs of this process.
     pub log: LogSettings,
 }
@@ -79,6 +81,8 @@ pub enum Role {
     Router,
     /// Folds rows into views and encodings.
     Engine,
+    /// Learns from samples, and publishes versions of models.
+    Learner,
 }
 
 /// How events come to the engine.
@@ -241,6 +245,48 @@ pub struct SdimSettings {
     pub window: usize,
     /// Users whose tables are kept in memory.
     pub tables: usize,
+}
+
+/// `prompt_tpp.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PromptTppSettings {
+    /// Whether the room is open.
+    pub enabled: bool,
+    /// What goes on learning after the warm-up.
+    pub learn: Learn,
+    /// A model to start from in place of a warm-up.
+    pub start: Option<PathBuf>,
+    /// Events that the warm-up waits for, and passes over them.
+    pub warm_up_events: usize,
+    /// Passes of the warm-up.
+    pub warm_up_passes: usize,
+    /// Of what users do so many percent are learned from.
+    pub sample_percent: u32,
+    /// Windows of a step.
+    pub batch_samples: usize,
+    /// Steps of a version, at least.
+    pub version_steps: u64,
+    /// Time between two versions, at least.
+    pub version_interval_ms: u64,
+    /// Samples are passed over where the learner is further behind.
+    pub lag_max_ms: u64,
+    /// Most types that have places of their own.
+    pub types_max: usize,
+}
+
+/// What goes on learning after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Learn {
+    /// Nothing.
+    Frozen,
+    /// Prompts, keys and heads; the base is frozen.
+    Prompt,
+    /// As `prompt`, and an affine map of log time and a bias per type.
+    PromptCalibrated,
+    /// Everything.
+    Online,
 }
 
 /// Where item vectors come from.

@@ -6,7 +6,7 @@
 //! - [`tables`]: the bounded cache of users' tables.
 //! - [`follow`]: the reader of the topic.
 //! - [`due`]: who is to be published when (`encodings.min_interval_ms`).
-//! - [`sdim`]: the room SDIM; [`record`]: its output.
+//! - [`sdim`]: the room SDIM; [`record`]: its output. [`crate::forecast`]: the room PromptTPP.
 
 pub mod catalogue;
 pub mod due;
@@ -22,8 +22,23 @@ use std::collections::BTreeMap;
 use operators::Fold;
 use schemas::output::{Emit, Output, Record, Room};
 
+use crate::forecast::{self, ForecastError, ForecastRoom};
+use crate::inquiry::UserForecast;
+use crate::metrics::curve::Scored;
+
 pub use items::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
+
+/// Why a room says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// SDIM's device failed.
+    #[error("sdim: {0}")]
+    Sdim(#[from] shaders::Error),
+    /// A forecast cannot be made.
+    #[error("prompt_tpp: {0}")]
+    Forecast(#[from] ForecastError),
+}
 
 /// How far a task has come, as the rooms need it.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +54,8 @@ pub struct Heard {
 pub struct Encoders {
     /// SDIM, where open.
     pub sdim: Option<SdimRoom>,
+    /// PromptTPP, where open.
+    pub forecasts: Option<ForecastRoom>,
 }
 
 impl Encoders {
@@ -48,16 +65,45 @@ impl Encoders {
     /// Where the device fails.
     pub fn encode(
         &mut self,
-        fold: &Fold,
+        fold: &mut Fold,
         heard: &dyn Fn(i32) -> Heard,
         out: &mut dyn Emit,
-    ) -> Result<(), shaders::Error> {
-        self.sdim.as_mut().map_or(Ok(()), |sdim| sdim.encode(fold, heard, out))
+    ) -> Result<(), EncodeError> {
+        if let Some(sdim) = &mut self.sdim {
+            sdim.encode(fold, heard, out)?;
+        }
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.encode(fold, heard, out)?;
+        }
+        Ok(())
+    }
+
+    /// A version of a model is in force for a task from here on.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), EncodeError> {
+        match &mut self.forecasts {
+            Some(forecasts) if model == Room::PromptTpp.name() => Ok(forecasts.adopt(task, version)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The forecast in force of a user in memory; none where the room is closed or has made none of him.
+    pub fn forecast_of(&self, fold: &Fold, task: i32, user: u32) -> Option<UserForecast> {
+        self.forecasts.as_ref()?.shown(fold, task, user)
+    }
+
+    /// How forecasts did on the events since the last call, and the name of the trivial one beside them.
+    pub fn take_scored(&mut self) -> Option<(Scored, &'static str)> {
+        self.forecasts.as_mut().map(ForecastRoom::take_scored).filter(|(scored, _)| scored.events > 0)
     }
 
     /// Bytes that publishing `users` encodings will take, about.
     pub fn bytes(&self, users: usize) -> usize {
-        self.sdim.as_ref().map_or(0, |sdim| sdim.record_bytes() * users)
+        let sdim = self.sdim.as_ref().map_or(0, SdimRoom::record_bytes);
+        let forecasts = self.forecasts.as_ref().map_or(0, |_| forecast::RECORD_BYTES);
+        (sdim + forecasts) * users
     }
 
     /// A task begins with the users that `fold` has of it, at `watermark`.
@@ -67,9 +113,11 @@ impl Encoders {
         }
     }
 
-    /// Versions of the models in force.
-    pub fn versions(&self) -> BTreeMap<String, u64> {
-        self.sdim.iter().map(|_| (Room::Sdim.name().to_owned(), record::MODEL_VERSION)).collect()
+    /// Versions of the models in force for a task.
+    pub fn versions(&self, task: i32) -> BTreeMap<String, u64> {
+        let sdim = self.sdim.iter().map(|_| (Room::Sdim, record::MODEL_VERSION));
+        let forecasts = self.forecasts.iter().filter_map(|room| Some((Room::PromptTpp, room.version(task)?)));
+        sdim.chain(forecasts).map(|(room, version)| (room.name().to_owned(), version)).collect()
     }
 
     /// The user of `slot` is forgotten: it may be another's from now on.
@@ -81,8 +129,9 @@ impl Encoders {
 
     /// Takes back what readers see of a user: records without a value.
     pub fn take_back(&self, task: i32, user_id: &str, out: &mut dyn Emit) {
-        if self.sdim.is_some() {
-            let (output, key) = (Output::Encoding(Room::Sdim), Some(user_id.as_bytes()));
+        let sdim = self.sdim.iter().map(|_| Output::Encoding(Room::Sdim));
+        for output in sdim.chain(self.forecasts.iter().map(|_| Output::Forecasts)) {
+            let key = Some(user_id.as_bytes());
             out.emit(task, Record { output, partition: task, key, value: None, headers: &[] });
         }
     }
@@ -91,6 +140,9 @@ impl Encoders {
     pub fn forget(&mut self, task: i32) {
         if let Some(sdim) = &mut self.sdim {
             sdim.forget(task);
+        }
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.forget(task);
         }
     }
 }

@@ -5,7 +5,7 @@ use schemas::output::{Emit, Output, Record};
 use serde_json::Value;
 
 use super::Engine;
-use crate::inquiry::{About, Answer, Place, UserEvent, UserForecast, UserPicture, UserWindow};
+use crate::inquiry::{About, Answer, Place, UserEvent, UserPicture, UserWindow};
 use crate::metrics::Metrics;
 
 /// Events of a history that are shown.
@@ -69,17 +69,12 @@ impl Engine {
             picture.rows = self.fold.user(user).map_or(0, |user| user.ordinal);
             (picture.history, picture.history_older) = history(&self.fold, user);
             picture.windows = windows(&self.fold, user);
-            picture.forecast = self.forecast_of(task, user);
+            picture.forecast = self.encoders.forecast_of(&self.fold, task, user);
             let mut values = Values { metrics, values: Vec::new() };
             self.fold.newest_values(user, &mut values)?;
             picture.values = values.values;
         }
         Ok(picture)
-    }
-
-    /// The forecast in force of a user in memory; none where the room is closed or has made none for him yet.
-    fn forecast_of(&self, _task: i32, _user: u32) -> Option<UserForecast> {
-        None
     }
 }
 

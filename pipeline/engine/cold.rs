@@ -15,7 +15,7 @@ const MEMTABLE_BYTES: u64 = 2 << 20;
 /// Bytes of blocks that were read, kept in memory for all tasks.
 const CACHE_BYTES: u64 = 32 << 20;
 /// Files of the store that are open at once.
-const FILES_MAX: usize = 256;
+const FILES_MAX: usize = 64;
 /// In a folder that is in use this file is locked.
 const LOCK: &str = "in-use";
 

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use operators::{Counters, Fold};
-use schemas::output::Emit;
+use schemas::output::{Emit, Room};
 use schemas::packed;
 
 use self::direct::{Asked, Direct};
@@ -93,7 +93,10 @@ impl Engine {
             let task = &tasks[&task];
             Heard { watermark: task.minimum.in_force(), muted: task.muted }
         };
-        self.encoders.encode(&self.fold, &heard, staged)?;
+        self.encoders.encode(&mut self.fold, &heard, staged)?;
+        if let Some((scored, trivial)) = self.encoders.take_scored() {
+            self.meter.all().learning().record(&scored, trivial);
+        }
         self.fold.release()?;
         self.meter.spend(Work::Encode, cpu);
         Ok(())
@@ -107,6 +110,15 @@ impl Engine {
                 self.encoders.take_back(left.task, &user_id, staged);
             }
         }
+    }
+
+    /// A version of a model is in force for a task from here on.
+    fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), StageError> {
+        self.encoders.adopt(task, model, version)?;
+        if model == Room::PromptTpp.name() {
+            self.meter.all().learning().adopted(version);
+        }
+        Ok(())
     }
 
     /// The task speaks from here on: what it did before was said already.
@@ -140,6 +152,13 @@ impl Engine {
             let task = self.tasks.get_mut(&record.partition).expect("the caller found the task");
             let watermark = task.minimum.apply(&packed.header.controls);
             self.fold.advance(record.partition, watermark);
+        }
+        if !packed.header.versions.is_empty() {
+            // What stands before it is said with the versions from before.
+            self.settle(staged)?;
+            for (model, version) in &packed.header.versions {
+                self.adopt(record.partition, model, *version)?;
+            }
         }
         Ok(())
     }

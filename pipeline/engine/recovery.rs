@@ -36,8 +36,8 @@ impl Engine {
             (None, _) => None,
         };
         let is_restored = restored.is_some();
-        let none = Restored { offset: low, minimum: Minimum::default(), parts: Vec::new() };
-        let Restored { offset: next, minimum, parts } = restored.unwrap_or(none);
+        let none = Restored { offset: low, minimum: Minimum::default(), models: Default::default(), parts: Vec::new() };
+        let Restored { offset: next, minimum, models, parts } = restored.unwrap_or(none);
         match committed {
             _ if is_restored || low == 0 => {}
             Some(committed) => return Err(unreachable(at, committed, low)),
@@ -47,6 +47,9 @@ impl Engine {
         }
         self.fold.assign(partition);
         self.encoders.restored(&self.fold, partition, minimum.in_force());
+        for (model, version) in &models {
+            self.adopt(partition, model, *version)?;
+        }
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.begin(partition, if is_restored { next } else { 0 }, parts, self.now);
         }
@@ -72,7 +75,7 @@ impl Engine {
             offset: task.next,
             minimum: task.minimum.clone(),
             views: self.fold.view_identities(),
-            models: self.encoders.versions(),
+            models: self.encoders.versions(partition),
             forgets: export.forgets,
             batches: export.batches,
         };

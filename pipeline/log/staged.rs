@@ -66,6 +66,9 @@ impl Staged {
         assert!(source_partitions > 0, "a topic has at least one partition");
         let mut outputs = topics.outputs(rooms);
         outputs.extend([Output::ByUser, Output::Models]);
+        if rooms.contains(&Room::PromptTpp) {
+            outputs.extend([Output::Learners, Output::Samples(Room::PromptTpp)]);
+        }
         outputs.sort_unstable();
         let target = |output| Target { output, topic: topics.name(output).into(), bytes_max: usize::MAX };
         let outputs = outputs.into_iter().map(target).collect();
@@ -74,7 +77,7 @@ impl Staged {
 
     /// What each topic takes, in bytes of a record. A longer one goes to `dead-letters` in its place; what is too long even
     /// for that is cut there: nothing that somebody sends may stop the service.
-    pub fn limit(&mut self, bytes_max: impl Fn(&str) -> usize) {
+    pub fn limit(&mut self, mut bytes_max: impl FnMut(&str) -> usize) {
         for target in &mut self.outputs {
             target.bytes_max = bytes_max(&target.topic).saturating_sub(AROUND_BYTES);
         }

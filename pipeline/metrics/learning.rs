@@ -9,7 +9,7 @@ use super::curve::{Curve, Scored};
 /// Prompts of a pool that are shown.
 const PROMPTS_MAX: usize = 1024;
 
-/// Told per transaction or per version, never per event.
+/// What is known of learning; told per transaction or per version, never per event.
 #[derive(Default)]
 pub struct Learning(Mutex<Told>);
 
@@ -71,12 +71,14 @@ impl Learning {
                 events
             })
             .collect();
-        let column = |of: &dyn Fn(&(&Scored, (f64, f64, Option<f64>))) -> Value| -> Vec<Value> {
-            points.iter().map(of).collect()
+        let means = |of: fn((f64, f64, Option<f64>)) -> Option<f64>| -> Vec<Option<f64>> {
+            points.iter().map(|(_, means)| of(*means)).collect()
         };
         let reason = match (&told.silent, events) {
             (Some(why), 0) => Some(format!("no forecasts yet: {why}")),
-            (None, 0) => Some("no forecasts yet: no event has been scored".into()),
+            (None, 0) => {
+                Some("no forecasts yet: the first network is fitted after prompt_tpp.warm_up_events events".into())
+            }
             _ => None,
         };
         let marks = told.curve.marks().map(|(time_ms, label)| json!({"time_ms": time_ms, "label": label}));
@@ -87,10 +89,10 @@ impl Learning {
             "baseline": told.baseline,
             "points": {
                 "scored_events": upto,
-                "time_ms": column(&|(point, _)| point.time_ms.into()),
-                "model_nats": column(&|(_, means)| means.0.into()),
-                "baseline_nats": column(&|(_, means)| means.1.into()),
-                "truth_nats": column(&|(_, means)| means.2.into()),
+                "time_ms": points.iter().map(|(point, _)| point.time_ms).collect::<Vec<_>>(),
+                "model_nats": means(|(model, _, _)| Some(model)),
+                "baseline_nats": means(|(_, baseline, _)| Some(baseline)),
+                "truth_nats": means(|(_, _, truth)| truth),
             },
             "marks": marks.collect::<Vec<_>>(),
             "pool": told.pool.as_ref().map(|(chosen, version)| json!({"version": version, "chosen": chosen})),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use schemas::output::Output;
+use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 use serde::Serialize;
 
@@ -36,6 +36,9 @@ use crate::{engine::Engine, model, route::Router};
 const INPUTS: [&str; 3] = ["items", "events", "forget"];
 /// Items between two reads of the catalogue: the items topic holds no more than it can.
 const ITEMS_BETWEEN_READS: u64 = 4096;
+
+/// Events after which a run waits for its learner.
+const EVENTS_BETWEEN_LESSONS: u64 = 2048;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +189,8 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
     let inputs = INPUTS.map(|name| (shared.topics.input(name), feed.partitions(name).max(1)));
     let [(items, _), (events, _), (forget, _)] = &inputs;
     let mut follower = service::read_items(shared, broker, stop)?;
-    let (mut reading_items, mut count) = (true, 0_u64);
+    let (mut reading_items, mut count, mut fed) = (true, 0_u64, 0_u64);
+    let learns = roles::works(&shared.config, Role::Learner);
     feed.feed(&mut |topic, partition, value| {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
@@ -209,6 +213,11 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
             return wait_routed(shared, broker, forget, stop);
         }
         broker.append(events, partition, None, None, Some(value))?;
+        fed += 1;
+        if learns && fed.is_multiple_of(EVENTS_BETWEEN_LESSONS) {
+            wait_routed(shared, broker, events, stop)?;
+            wait_learned(shared, broker, stop)?;
+        }
         Ok(())
     })?;
     catch_up(&mut follower, stop)?;
@@ -231,6 +240,24 @@ fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBoo
     Ok(())
 }
 
+/// Waits until what is folded is learned from: what follows is forecast by a model that knows it.
+fn wait_learned(shared: &Shared, broker: &Embedded, stop: &AtomicBool) -> Result<(), RunError> {
+    let engine = roles::group(&shared.config, Role::Engine);
+    while !broker.wait_drained(&engine, &shared.topics.by_user(), Duration::from_millis(100))? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(RunError::Stopped);
+        }
+    }
+    let samples = shared.topics.samples(Room::PromptTpp);
+    while !broker.is_read_to(&samples, 0, shared.learned.load(Ordering::Acquire))? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(RunError::Stopped);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
 fn catch_up(follower: &mut Option<Follower>, stop: &AtomicBool) -> Result<(), RunError> {
     match follower {
         Some(follower) => Ok(follower.catch_up(stop).map_err(ServiceError::from)?),
@@ -245,7 +272,12 @@ fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
     let n = config.partitions_embedded() as i32;
     let mut specs: Vec<_> = inputs.iter().map(|&(name, partitions)| spec(topics.input(name), partitions)).collect();
     specs.push(spec(topics.by_user(), n));
-    specs.push(spec(topics.models(), 1));
+    let compacted = |name| TopicSpec { settings: vec![("cleanup.policy".into(), "compact".into())], ..spec(name, 1) };
+    specs.push(compacted(topics.models()));
+    if config.prompt_tpp.enabled {
+        specs.push(compacted(topics.learners()));
+        specs.push(spec(topics.samples(Room::PromptTpp), 1));
+    }
     specs.extend(topics.outputs(&roles::rooms(config)).into_iter().map(|output| match output {
         Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
         _ => spec(topics.name(output), n),
@@ -262,7 +294,7 @@ fn save_models(shared: &Shared, broker: &Embedded, output: &Path) -> Result<(), 
     for room in roles::rooms(&shared.config) {
         let model = model::read(broker, &shared.topics.models(), room.name()).map_err(ServiceError::from)?;
         if let Some(model) = model {
-            model::save(&model, &output.join("models")).map_err(ServiceError::from)?;
+            model::file::save_in(&model, &output.join("models")).map_err(ServiceError::from)?;
         }
     }
     Ok(())

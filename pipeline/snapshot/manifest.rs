@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::engine::minimum::Minimum;
 
 /// The way manifests and parts are written. The states of aggregates are DataFusion's, so its major version is part of it.
-pub const FORMAT: &str = "1/datafusion-55";
+pub const FORMAT: &str = "2/datafusion-55";
 
 /// Whose state it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! From the newest snapshot that can be read to a task's state.
 
+use std::collections::BTreeMap;
+
 use operators::Fold;
 
 use super::SnapshotError;
@@ -15,6 +17,8 @@ pub struct Restored {
     pub offset: i64,
     /// Watermarks of the source partitions.
     pub minimum: Minimum,
+    /// Versions of models in force.
+    pub models: BTreeMap<String, u64>,
     /// The parts of its snapshot.
     pub parts: Vec<Part>,
 }
@@ -38,8 +42,8 @@ impl Archive {
                 self.manifest(partition, offset).and_then(|manifest| self.load(fold, &manifest).map(|()| manifest));
             match loaded {
                 Ok(manifest) => {
-                    let Manifest { offset, minimum, parts, .. } = manifest;
-                    return Ok(Some(Restored { offset, minimum, parts }));
+                    let Manifest { offset, minimum, models, parts, .. } = manifest;
+                    return Ok(Some(Restored { offset, minimum, models, parts }));
                 }
                 Err(error @ (SnapshotError::Damaged { .. } | SnapshotError::Missing(_))) => {
                     tracing::warn!(partition, offset, "a snapshot is passed over: {error}");

@@ -81,6 +81,17 @@ struct Component {
 }
 
 impl Mixture {
+    /// A mixture of components: share, and mean and standard deviation of ln(gap in ms).
+    pub fn new(components: impl IntoIterator<Item = (f64, f64, f64)>) -> Mixture {
+        let component = |(share, mean, deviation)| Component { share, mean, deviation };
+        Mixture { components: components.into_iter().map(component).collect() }
+    }
+
+    /// What [`Mixture::new`] takes.
+    pub fn components(&self) -> impl ExactSizeIterator<Item = (f64, f64, f64)> {
+        self.components.iter().map(|c| (c.share, c.mean, c.deviation))
+    }
+
     /// The mean gap in ms; at most 100,000 years.
     pub fn expected_ms(&self) -> f64 {
         let mean = |c: &Component| c.share * (c.mean + 0.5 * c.deviation * c.deviation).min(GAP_MS_MAX.ln()).exp();

@@ -366,3 +366,41 @@ fn the_demo_fills_the_charts() {
     };
     assert!(ended.success(), "{ended}: {}", demo.2.lock().unwrap());
 }
+
+#[test]
+fn the_demo_learns_before_ones_eyes() {
+    let dir = tempfile::tempdir().unwrap();
+    let sets = ["prompt_tpp.enabled=true", "prompt_tpp.warm_up_events=3000", "prompt_tpp.warm_up_passes=3"];
+    let mut arguments = vec!["--events", "12000", "--users", "100", "--stay"];
+    sets.iter().for_each(|set| arguments.extend(["--set", set]));
+    let demo = Demo::start(&dir.path().join("out"), &arguments);
+    let started = Instant::now();
+    let learning = loop {
+        let (_, learning) = get(demo.1, "/api/learning");
+        if learning["scored_events"].as_u64() > Some(4000) {
+            break learning;
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "{learning}; {}", demo.2.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let mean = |name: &str| {
+        let nats: Vec<f64> = learning["points"][name].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+        nats.iter().sum::<f64>() / nats.len() as f64
+    };
+    let (model, baseline, truth) = (mean("model_nats"), mean("baseline_nats"), mean("truth_nats"));
+    // Nobody beats the truth but by luck, and neither is far from it: the units are the same.
+    assert!(truth < model && truth < baseline && model < truth + 3.0, "{model} {baseline} {truth}");
+    let url = format!("http://{}/#user=u7", demo.1);
+    let drawn = format!("{}.length === 3 && {}.length === 1", points("nll"), points("survival"));
+    let what = format!(
+        "({{nll: {}, regret: {}, types: document.querySelectorAll('#types rect').length,
+        pool: document.querySelectorAll('#pool rect').length}})",
+        points("nll"),
+        points("regret")
+    );
+    let (told, errors) = browse(demo.1, &url, &drawn, &what, &[]);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(told["nll"].as_array().unwrap().iter().all(|points| points.as_u64() > Some(20)), "{told}");
+    assert_eq!(told["regret"].as_array().unwrap().len(), 2);
+    assert!(told["types"].as_u64() >= Some(2) && told["pool"].as_u64() > Some(1), "{told}");
+}

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::broker::Node;
 
@@ -18,11 +18,16 @@ pub enum Network {
     Stalled,
     /// What the process sends arrives, the answers only when the network is whole again.
     Deaf,
+    /// Deaf from the next [`ADD_PARTITIONS_TO_TXN`] on, which arrives: a transaction is open then, and nobody goes on with it.
+    DeafInTransaction,
     /// Connections end, and new ones end at once.
     Cut,
     /// The proxy is no longer wanted.
     Over,
 }
+
+/// The API key of the request that opens a transaction at the broker (Kafka protocol).
+const ADD_PARTITIONS_TO_TXN: u16 = 24;
 
 const TURN: Duration = Duration::from_millis(20);
 
@@ -58,6 +63,15 @@ impl Proxy {
 
     pub fn set(&self, network: Network) {
         self.network.store(network as u8, Ordering::Relaxed);
+    }
+
+    /// Waits until the network is such.
+    pub fn wait_for(&self, network: Network) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while is_not(&self.network, network) {
+            assert!(Instant::now() < until, "the network never became {network:?}");
+            thread::sleep(TURN);
+        }
     }
 }
 
@@ -111,6 +125,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_answer: bool, state: &AtomicU
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
             Err(_) => break,
         };
+        if !is_answer && !is_not(state, Network::DeafInTransaction) && api_key(&bytes[..count]) == ADD_PARTITIONS_TO_TXN
+        {
+            state.store(Network::Deaf as u8, Ordering::Relaxed);
+        }
         while !is_not(state, Network::Stalled) || is_answer && !is_not(state, Network::Deaf) {
             thread::sleep(TURN);
         }
@@ -121,4 +139,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_answer: bool, state: &AtomicU
     }
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
+}
+
+/// The API key of a request whose bytes begin here; requests of one connection wait for each other's answers or come in
+/// pieces of their own, so that most reads begin with one.
+fn api_key(bytes: &[u8]) -> u16 {
+    bytes.get(4..6).map_or(0, |key| u16::from_be_bytes([key[0], key[1]]))
 }

@@ -71,7 +71,6 @@ fn a_topic_that_is_deleted_under_the_service_is_named_and_does_not_come_back() {
 }
 
 #[test]
-#[ignore = "passes alone on a quiet machine, not yet reliably after the others: run it with --ignored"]
 fn a_log_that_is_made_anew_is_not_taken_for_the_old_one() {
     let dir = tempfile::tempdir().unwrap();
     let world = world(&dir, "anew");

@@ -130,6 +130,7 @@ fn fold() -> Fold {
             batch_rows: 64,
             emit: EmitMode::Batch,
             item_window: 4,
+            keeps_arrivals: true,
         },
     );
     fold.assign(0);

@@ -6,9 +6,10 @@
 //!
 //! # Layout
 //! - `world`: the processes, the log, the clock, and what happens to them. `weather`: calls that fail.
-//! - `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
+//! - `lessons`: what is learned. `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
 
 mod cellar;
+mod lessons;
 mod outcome;
 mod shelf;
 mod weather;
@@ -105,6 +106,8 @@ fn things_happen() {
         cold,
         full_disks,
         lost_devices,
+        versions,
+        forecasts,
     } = all;
     for (count, what) in [
         (crashes, "crashes"),
@@ -119,6 +122,8 @@ fn things_happen() {
         (cold, "users who came back from disk"),
         (full_disks, "full disks"),
         (lost_devices, "lost devices"),
+        (versions, "versions of a model"),
+        (forecasts, "forecasts"),
     ] {
         let least = if what == "lost devices" { 1 } else { 5 };
         assert!(count >= least, "{count} {what} in 60 worlds");

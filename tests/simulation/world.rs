@@ -8,13 +8,15 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use operators::{FoldError, Views};
-use pipeline::config::{Config, ItemVectors, Role, Route, Size};
+use pipeline::config::{Config, ItemVectors, Learn, Role, Route, Size};
 use pipeline::encode::ItemSource;
 use pipeline::engine::Engine;
+use pipeline::learn::Learner;
 use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Headers};
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
-use pipeline::roles::{self, Patience, Rooms, Shared};
+use pipeline::model::shelf::Shelf as Versions;
+use pipeline::roles::{self, Patience, Rooms, SdimNeeds, Shared};
 use pipeline::route::Router;
 use pipeline::snapshot::SnapshotError;
 use pipeline::snapshot::archive::Archive;
@@ -28,13 +30,14 @@ use schemas::topics::Topics;
 use shaders::sdim::hash_matrix;
 
 use super::cellar::Cellar;
+use super::lessons;
 use super::outcome::Outcome;
 use super::shelf::Shelf;
 use super::weather::Weather;
 use crate::path::VIEWS;
 use crate::streams::{self, Dice};
 
-const LATEST: [&str; 4] = ["features.last_hour", "features.last_five", "features.ever", "encodings.sdim"];
+const LATEST: [&str; 5] = ["features.last_hour", "features.last_five", "features.ever", "encodings.sdim", "forecasts"];
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
 /// More steps than any world needs.
 const STEPS_MAX: usize = 200_000;
@@ -93,6 +96,14 @@ impl Plan {
             // Without an end of time who waits to be published waits on.
             config.encodings.min_interval_ms = 0;
         }
+        // Forecasts by one version that stays, or by versions that come as the learner makes them.
+        (config.prompt_tpp.enabled, config.prompt_tpp.learn) = match dice.below(6) {
+            0 if !direct => (true, Learn::Frozen),
+            1 if !direct => (true, Learn::PromptCalibrated),
+            _ => (false, Learn::Frozen),
+        };
+        (config.prompt_tpp.warm_up_events, config.prompt_tpp.warm_up_passes) = (12, 1);
+        (config.prompt_tpp.batch_samples, config.prompt_tpp.version_steps) = (4, 1 + dice.below(3));
         // Opening a device takes longer than most worlds live.
         let gpu = config.sdim.enabled && dice.one_in(8);
         Self { events, gpu, partitions, config }
@@ -114,6 +125,8 @@ pub struct Happened {
     pub cold: u64,
     pub full_disks: u64,
     pub lost_devices: u64,
+    pub versions: u64,
+    pub forecasts: u64,
 }
 
 impl Happened {
@@ -130,6 +143,8 @@ impl Happened {
         self.cold += other.cold;
         self.full_disks += other.full_disks;
         self.lost_devices += other.lost_devices;
+        self.versions += other.versions;
+        self.forecasts += other.forecasts;
     }
 }
 
@@ -139,6 +154,8 @@ struct Process {
     /// None where events come to the engine directly.
     router: Option<(String, Worker<Router>)>,
     engine: (String, Worker<Engine>),
+    /// None where nothing is learned.
+    learner: Option<(String, Worker<Learner>)>,
     /// Whether it never takes a step again: a worker has ended with an error.
     dead: bool,
 }
@@ -168,7 +185,7 @@ pub struct World {
     pub happened: Happened,
 }
 
-fn views() -> Arc<Views> {
+pub fn views() -> Arc<Views> {
     static VIEWS_COMPILED: OnceLock<Arc<Views>> = OnceLock::new();
     let compile = || Arc::new(Views::compile(VIEWS, &EventColumns::default()).unwrap());
     Arc::clone(VIEWS_COMPILED.get_or_init(compile))
@@ -194,11 +211,16 @@ impl World {
         let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec("forget".into(), 1)];
         specs.push(spec(topics.models(), 1));
         specs.push(spec(topics.by_user(), plan.partitions as i32));
-        specs.extend(topics.outputs(&[Room::Sdim]).into_iter().map(|output| match output {
+        specs.push(spec(topics.learners(), 1));
+        specs.push(spec(topics.samples(Room::PromptTpp), 1));
+        specs.extend(topics.outputs(&[Room::Sdim, Room::PromptTpp]).into_iter().map(|output| match output {
             Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
             _ => spec(topics.name(output), plan.partitions as i32),
         }));
         broker.create(&specs).unwrap();
+        if plan.config.prompt_tpp.enabled && plan.config.prompt_tpp.learn == Learn::Frozen {
+            lessons::give_a_version(&broker, &topics, plan.partitions);
+        }
         let owner = Owner {
             format: FORMAT.into(),
             app: "app".into(),
@@ -260,6 +282,8 @@ impl World {
                 self.happened.faults = self.weather.failed.load(Ordering::Relaxed);
                 self.happened.store_faults = self.shelf.failed();
                 (self.happened.cold, self.happened.full_disks) = self.cellar.happened();
+                self.happened.versions = self.check_learned()?;
+                self.happened.forecasts = self.forecasts();
                 self.happened.snapshots = self.shelf.manifests() as u64;
                 return Ok(());
             }
@@ -270,6 +294,12 @@ impl World {
         let drained: Vec<String> = self.to_drain().into_iter().map(drained).collect();
         let living: Vec<&str> = self.processes.iter().map(|process| process.instance).collect();
         Err(format!("it does not come to its end: {drained:?}; {living:?} live"))
+    }
+
+    /// What came of the samples, where something was learned.
+    pub fn check_learned(&self) -> Result<u64, String> {
+        let learns = roles::works(&self.plan.config, Role::Learner);
+        if learns { lessons::check(&self.broker, &self.topics, &self.plan.config) } else { Ok(0) }
     }
 
     /// Which group has to read which topic to its end.
@@ -285,10 +315,20 @@ impl World {
         self.routed.keys().cloned().collect()
     }
 
+    fn forecasts(&self) -> u64 {
+        let (mut reader, mut count) = (self.broker.records(&[self.topics.name(Output::Forecasts)]).unwrap(), 0);
+        reader.catch_up().unwrap();
+        while !reader.poll_headers(Duration::ZERO, &mut |_, _| count += 1).unwrap() {}
+        count
+    }
+
     pub fn outcome(&self) -> Outcome {
-        let rooms: &[Room] = if self.plan.config.sdim.enabled { &[Room::Sdim] } else { &[] };
-        let names: Vec<String> =
-            self.topics.outputs(rooms).into_iter().map(|output| self.topics.name(output)).collect();
+        let rooms = roles::rooms(&self.plan.config);
+        let outputs = self.topics.outputs(&rooms).into_iter();
+        // Where versions come in time is not the same in two worlds.
+        let told =
+            outputs.filter(|output| *output != Output::Forecasts || !roles::works(&self.plan.config, Role::Learner));
+        let names: Vec<String> = told.map(|output| self.topics.name(output)).collect();
         Outcome::read(&self.broker, &names, &LATEST.map(String::from))
     }
 
@@ -304,7 +344,7 @@ impl World {
         }
         for at in (0..self.processes.len()).rev() {
             self.clock += Duration::from_millis(110);
-            for role in [Role::Router, Role::Engine] {
+            for role in [Role::Router, Role::Engine, Role::Learner] {
                 if at < self.processes.len() {
                     self.step(at, role)?;
                 }
@@ -356,7 +396,12 @@ impl World {
             _ if self.processes.is_empty() => self.start(),
             _ => {
                 let at = self.dice.below(self.processes.len() as u64) as usize;
-                let role = if self.dice.one_in(2) { Role::Router } else { Role::Engine };
+                let learns = roles::works(&self.plan.config, Role::Learner) && self.dice.one_in(4);
+                let role = match self.dice.one_in(2) {
+                    _ if learns => Role::Learner,
+                    true => Role::Router,
+                    false => Role::Engine,
+                };
                 self.step(at, role)?;
             }
         }
@@ -384,7 +429,9 @@ impl World {
         let direct = shared.config.route == Route::Direct;
         let router = (!direct).then(|| roles::router(&shared, &self.broker, 0).unwrap());
         let engine = roles::engine(&shared, &self.broker, 0).unwrap();
-        self.processes.push(Process { instance, router, engine, dead: false });
+        let learns = roles::works(&shared.config, Role::Learner);
+        let learner = learns.then(|| roles::learner(&shared, &self.broker, 0).unwrap());
+        self.processes.push(Process { instance, router, engine, learner, dead: false });
     }
 
     fn shared(&mut self, instance: &str) -> Shared {
@@ -394,11 +441,13 @@ impl World {
         if let shaders::Device::Gpu(gpu) = &device {
             self.device = Some(gpu.clone());
         }
-        let rooms = config.sdim.enabled.then(|| Rooms {
-            device,
-            hash: Arc::new(hash_matrix(config.sdim.dim)),
-            items: ItemSource::Hashed,
-        });
+        let sdim = config
+            .sdim
+            .enabled
+            .then(|| SdimNeeds { hash: Arc::new(hash_matrix(config.sdim.dim)), items: ItemSource::Hashed });
+        let models = || self.broker.reader(&[self.topics.models()]).unwrap();
+        let forecasts = config.prompt_tpp.enabled.then(|| Arc::new(Versions::new("prompt_tpp", models())));
+        let rooms = Some(Rooms { device, sdim, forecasts });
         let patience = Patience {
             pauses: (Duration::ZERO, Duration::ZERO),
             idle_poll: Duration::ZERO,
@@ -416,6 +465,8 @@ impl World {
             patience,
             cold: Some(self.cellar.stores()),
             ended: Arc::default(),
+            learned: Arc::default(),
+            limits: Arc::default(),
         }
     }
 
@@ -433,6 +484,7 @@ impl World {
         let stepped = match role {
             Role::Router => process.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
             Role::Engine => process.engine.1.step(now, &|| now),
+            Role::Learner => process.learner.as_mut().map_or(Ok(()), |learner| learner.1.step(now, &|| now)),
         };
         self.happened.restored += u64::from(self.shelf.reads() > reads);
         self.watch();
@@ -467,7 +519,8 @@ impl World {
         let ended = process
             .router
             .map_or(Ok(()), |router| router.1.finish().map(|_| ()))
-            .and(process.engine.1.finish().map(|_| ()));
+            .and(process.engine.1.finish().map(|_| ()))
+            .and(process.learner.map_or(Ok(()), |learner| learner.1.finish().map(|_| ())));
         ended.map_or_else(judge, Ok)
     }
 
@@ -485,7 +538,7 @@ impl World {
     }
 
     fn expire_all(&mut self, instance: &str) {
-        for role in [Role::Router, Role::Engine] {
+        for role in [Role::Router, Role::Engine, Role::Learner] {
             let name = self.member(role, instance);
             self.broker.expire(&roles::group(&self.plan.config, role), &name);
             self.broker.expire_transaction(&name);
@@ -503,10 +556,10 @@ impl World {
         if zombie.dead {
             return Ok(());
         }
-        let is_router = self.dice.one_in(2);
-        let stepped = match is_router {
-            true => zombie.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
-            false => zombie.engine.1.step(now, &|| now),
+        let stepped = match self.dice.below(3) {
+            0 => zombie.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
+            1 => zombie.learner.as_mut().map_or(Ok(()), |learner| learner.1.step(now, &|| now)),
+            _ => zombie.engine.1.step(now, &|| now),
         };
         self.happened.zombies += 1;
         if let Err(error) = stepped {
@@ -528,8 +581,9 @@ impl World {
         let at = self.dice.below(self.processes.len() as u64) as usize;
         let process = &self.processes[at];
         let instance = process.instance;
-        match self.dice.below(3) {
+        match self.dice.below(4) {
             0 => self.expire_all(instance),
+            3 => self.broker.expire_transaction(&self.member(Role::Learner, instance)),
             1 => self.broker.expire_transaction(&self.member(Role::Router, instance)),
             _ => self.broker.expire_transaction(&self.member(Role::Engine, instance)),
         }

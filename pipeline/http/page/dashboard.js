@@ -101,7 +101,8 @@ function lines(id, spec) {
   }
   for (const { x, label } of (spec.marks || []).filter((mark) => mark.x >= x0 && mark.x <= x1)) {
     svg.append(make("line", { class: "mark", x1: px(x), x2: px(x), y1: top, y2: bottom }));
-    svg.append(make("text", { x: px(x) + 4, y: top + 8 }, label));
+    const side = px(x) > right - 70 ? { x: px(x) - 4, "text-anchor": "end" } : { x: px(x) + 4 };
+    svg.append(make("text", { ...side, y: top + 8 }, label));
   }
   for (const { y, color, dashed } of spec.series) {
     let path = "", pen = false, points = 0, last = 0;
@@ -300,7 +301,7 @@ function drawLearning(told) {
     { name: "model", color: "c1", y: model_nats },
     { name: `best trivial baseline${told.baseline ? `: ${told.baseline}` : ""}`, color: "c3", y: baseline_nats },
     ...(known ? [{ name: "truth", color: "c2", dashed: true, y: truth_nats }] : [])],
-    note: "Each event is scored under the forecast in force when the user's previous event had just been folded." });
+    note: "An event is scored under the forecast in force when the user's previous one had just been folded; of his events in one transaction, the newest." });
   const less = (y) => y.map((value, at) => (truth_nats[at] === null ? null : value - truth_nats[at]));
   lines("regret", { ...curve, title: "Regret", unit: "nats above the truth, by events scored", fromZero: known && less(model_nats).every((y) => y >= 0), series: [
     { name: "model", color: "c1", y: less(model_nats) }, { name: "baseline", color: "c3", y: less(baseline_nats) }],

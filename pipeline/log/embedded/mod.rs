@@ -165,6 +165,11 @@ impl Embedded {
         is_drained(&self.shared.lock(), group, topic)
     }
 
+    /// Whether a partition has no record from offset `next` on, and nothing is undecided.
+    pub fn is_read_to(&self, topic: &str, partition: i32, next: i64) -> Result<bool, LogError> {
+        Ok(self.shared.lock().partition(topic, partition)?.1.is_read_to(next))
+    }
+
     /// Waits until [`Embedded::drained`], the log is stopped, or the time is over; returns whether it is drained.
     pub fn wait_drained(&self, group: &str, topic: &str, timeout: Duration) -> Result<bool, LogError> {
         let deadline = Instant::now() + timeout;

@@ -10,6 +10,8 @@ struct Staged {
     topic: usize,
     name: Arc<str>,
     compacted: bool,
+    /// Bytes taken for it so far.
+    bytes: usize,
     partitions: Vec<Builder>,
 }
 
@@ -43,6 +45,7 @@ impl Outbox {
         let (count, topic) = (staged.partitions.len(), staged.topic);
         let found = usize::try_from(record.partition).ok().and_then(|at| staged.partitions.get_mut(at));
         let Some(builder) = found else { return refused(format!("no such partition: the topic has {count}")) };
+        staged.bytes += size;
         builder.push(shared.settings.stamp(), record.key, record.value, record.headers);
         if builder.size() >= CHUNK_BYTES {
             let full = builder.take();
@@ -60,7 +63,7 @@ impl Outbox {
                 let found = &state.topics[topic];
                 let (name, compacted) = (Arc::clone(&found.name), found.compacted);
                 let partitions = found.partitions.iter().map(|_| Builder::default()).collect();
-                self.topics.push(Staged { topic, name, compacted, partitions });
+                self.topics.push(Staged { topic, name, compacted, bytes: 0, partitions });
                 self.topics.len() - 1
             }
         };
@@ -84,11 +87,12 @@ impl Outbox {
         self.topics.iter_mut().flat_map(|staged| &mut staged.partitions).for_each(Builder::clear);
     }
 
-    /// Whether a topic that this producer writes to holds more than `bytes_max` for its readers.
+    /// Whether a topic that this producer writes to holds more than `bytes_max` for its readers. Who has written less in all
+    /// is not who is ahead: he reads on, lest those who are wait for him.
     pub(super) fn is_ahead(&self, state: &State, bytes_max: usize) -> bool {
         self.topics.iter().any(|staged| {
             let topic = &state.topics[staged.topic];
-            !topic.compacted && topic.is_read() && topic.bytes() > bytes_max
+            !topic.compacted && staged.bytes > bytes_max && topic.is_read() && topic.bytes() > bytes_max
         })
     }
 }

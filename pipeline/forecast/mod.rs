@@ -1,0 +1,295 @@
+//! PromptTPP of the engine: a forecast for every user touched, and samples for the learner.
+//!
+//! ```text
+//! users touched ─► samples ─► <app>.samples.prompt_tpp ─► learner (crate::learn) ─► <app>.models
+//!       │                                                    └─► "version v from here" ─► <app>.by-user
+//!       └─► windows ─► network of the version in force ─► said ─► forecasts
+//! ```
+//! What was said of a user is kept with him as a note of his state: his next event is judged by it (`surprise_nats`), and a
+//! worker that takes over knows it. So a forecast is a function of the log, whatever the batches: the version in force
+//! changes at a record of the log, and a user's event is judged by the forecast from what had arrived before it.
+//!
+//! # Layout
+//! - this file: [`ForecastRoom`]. [`window`]: users' events as the network takes them. [`said`]: a forecast as it is kept.
+//! - [`scored`], [`trivial`]: how well it does, beside the best trivial forecast. [`shown`]: a forecast as the page draws it.
+//! - [`samples`]: what is learned from. [`version`]: a model that can be asked. [`vocabulary`]: its types. [`record`]: the output.
+
+pub mod record;
+pub mod said;
+pub mod samples;
+pub mod scored;
+pub mod shown;
+pub mod trivial;
+pub mod version;
+pub mod vocabulary;
+pub mod window;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use operators::{Fold, TouchedUser};
+use schemas::output::{Emit, Output, Record};
+use shaders::Device;
+use shaders::prompt_tpp::NEVER_MS;
+
+use self::said::Said;
+use self::samples::Sampler;
+use self::scored::Scores;
+use self::version::{Version, VersionError};
+use self::vocabulary::Vocabulary;
+use self::window::{Windows, place};
+use crate::encode::Heard;
+use crate::inquiry::UserForecast;
+use crate::metrics::curve::Scored;
+use crate::model::ModelError;
+use crate::model::shelf::Shelf;
+
+/// Windows that are forecast at once.
+const BATCH_WINDOWS: usize = 256;
+/// Bytes of a record, about.
+pub const RECORD_BYTES: usize = 700;
+
+/// Why there is no forecast.
+#[derive(Debug, thiserror::Error)]
+pub enum ForecastError {
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] shaders::Error),
+    /// A version cannot be had.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A version cannot be asked.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+}
+
+/// What bounds a user's history.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// `history.max_events`.
+    pub history_max_events: usize,
+    /// `history.ttl`.
+    pub history_ttl_ms: Option<i64>,
+}
+
+/// What the room is set to.
+#[derive(Clone, Copy, Debug)]
+pub struct ForecastConfig {
+    /// Samples are of so many percent of what users do.
+    pub sample_percent: u32,
+    /// Of histories.
+    pub bounds: Bounds,
+}
+
+/// PromptTPP of one worker.
+pub struct ForecastRoom {
+    config: ForecastConfig,
+    device: Device,
+    shelf: Arc<Shelf>,
+    sampler: Sampler,
+    /// By task: the version in force.
+    in_force: BTreeMap<i32, u64>,
+    /// Those that are in force somewhere.
+    versions: BTreeMap<u64, Version>,
+    scores: Scores,
+    value: Vec<u8>,
+    note: Vec<u8>,
+}
+
+/// A touched user and what is asked about him.
+struct Asked<'a> {
+    touched: TouchedUser<'a>,
+    /// His newest event, where it is one of this transaction: its place among those that arrived.
+    newest: Option<usize>,
+    /// The window from before it, and the window now, by place in the batch.
+    before: Option<usize>,
+    now: usize,
+}
+
+impl ForecastRoom {
+    /// A room without tasks.
+    pub fn new(config: ForecastConfig, device: Device, shelf: Arc<Shelf>) -> Self {
+        let sampler = Sampler::new(config.sample_percent);
+        let (in_force, versions) = (BTreeMap::new(), BTreeMap::new());
+        let scores = Scores::default();
+        Self { config, device, shelf, sampler, in_force, versions, scores, value: Vec::new(), note: Vec::new() }
+    }
+
+    /// Version `version` is in force for a task from here on.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn adopt(&mut self, task: i32, version: u64) -> Result<(), ForecastError> {
+        self.in_force.insert(task, version);
+        let used: Vec<u64> = self.in_force.values().copied().collect();
+        self.versions.retain(|version, _| used.contains(version));
+        if !self.versions.contains_key(&version) {
+            let model = self.shelf.get(version)?;
+            if model.version != version {
+                tracing::warn!(
+                    task,
+                    version,
+                    taken = model.version,
+                    "a version is gone from topic models, a newer one is taken"
+                );
+            }
+            self.versions.insert(version, Version::build(&self.device, &model)?);
+        }
+        Ok(())
+    }
+
+    /// The version in force for a task.
+    pub fn version(&self, task: i32) -> Option<u64> {
+        self.in_force.get(&task).copied()
+    }
+
+    /// The forecast in force of a user in memory; none where none was made of him.
+    pub fn shown(&self, fold: &Fold, task: i32, user: u32) -> Option<UserForecast> {
+        let said = Said::read(fold.note(user))?;
+        let version = self.versions.get(self.in_force.get(&task)?)?;
+        Some(shown::shown(&said, &version.vocabulary))
+    }
+
+    /// How the forecasts did on the events since the last call, and the name of the trivial one beside them.
+    pub fn take_scored(&mut self) -> (Scored, &'static str) {
+        self.scores.take()
+    }
+
+    /// The task is another worker's.
+    pub fn forget(&mut self, task: i32) {
+        self.in_force.remove(&task);
+    }
+
+    /// Takes samples of the users touched, and forecasts what comes next.
+    ///
+    /// # Errors
+    /// Where the device fails or a version cannot be had.
+    pub fn encode(
+        &mut self,
+        fold: &mut Fold,
+        heard: &dyn Fn(i32) -> Heard,
+        out: &mut dyn Emit,
+    ) -> Result<(), ForecastError> {
+        self.shelf.look()?;
+        for touched in fold.touched().filter(|touched| !heard(touched.task).muted) {
+            self.sampler.take(fold, &touched, out);
+            self.scores.arrived(fold, &touched);
+        }
+        self.sampler.finish(out);
+        let mut notes: Vec<(u32, Said)> = Vec::new();
+        for version in self.versions.keys().copied().collect::<Vec<_>>() {
+            let users: Vec<TouchedUser<'_>> =
+                fold.touched().filter(|touched| self.version(touched.task) == Some(version)).collect();
+            for users in users.chunks(BATCH_WINDOWS / 2) {
+                match self.batch(fold, version, users, &mut notes) {
+                    Err(ForecastError::Device(error)) if error.is_device_lost() => {
+                        tracing::warn!("{error}: it is opened again, the networks are built anew");
+                        self.renew()?;
+                        self.batch(fold, version, users, &mut notes)?;
+                    }
+                    done => done?,
+                }
+            }
+        }
+        for (user, said) in notes {
+            said.write(&mut self.note);
+            fold.set_note(user, &self.note);
+            let touched = fold.user(user).expect("he was touched");
+            if !heard(touched.task).muted {
+                self.scores.forecast(user, &said);
+                let version = &self.versions[&self.in_force[&touched.task]];
+                record::write(touched.user_id, &said, &version.vocabulary, touched.source, &mut self.value);
+                let (partition, key) = (touched.task, Some(touched.user_id.as_bytes()));
+                let output = Output::Forecasts;
+                out.emit(partition, Record { output, partition, key, value: Some(&self.value), headers: &[] });
+            }
+        }
+        Ok(())
+    }
+
+    /// Forecasts for users whose tasks have one version in force.
+    fn batch(
+        &mut self,
+        fold: &Fold,
+        version: u64,
+        users: &[TouchedUser<'_>],
+        notes: &mut Vec<(u32, Said)>,
+    ) -> Result<(), ForecastError> {
+        let Version { number, vocabulary, unit_ms, network } =
+            self.versions.get_mut(&version).expect("a version in force was built");
+        let bounds = &self.config.bounds;
+        let (mut windows, mut times) = (Windows::default(), Vec::new());
+        let mut add = |touched: &TouchedUser<'_>, later: &[u32]| {
+            let time_ms = add_window(&mut windows, fold, vocabulary, (touched, later), bounds)?;
+            times.push(time_ms);
+            Some(times.len() - 1)
+        };
+        let mut asked = Vec::new();
+        for touched in users {
+            let newest_row = fold.newest(touched.user, 1).next().expect("a touched user has an event");
+            let newest = touched.arrived.iter().rposition(|&row| row == newest_row);
+            // What arrived from the newest event on was not known before it.
+            let before = newest.filter(|&at| at > 0).and_then(|at| add(touched, &touched.arrived[at..]));
+            let now = add(touched, &[]).expect("a touched user has an event");
+            asked.push(Asked { touched: *touched, newest, before, now });
+        }
+        let forecasts = network.forecast(&windows.batch())?;
+        let said = |at: usize| Said::new(&forecasts, at, times[at], *unit_ms, *number);
+        for Asked { touched, newest, before, now } in asked {
+            let noted = Said::read(fold.note(touched.user));
+            let mut next = said(now);
+            next.surprise_nats = match newest {
+                None => noted.and_then(|noted| noted.surprise_nats),
+                Some(at) => {
+                    let before = if at == 0 { noted } else { before.map(said) };
+                    let kind = vocabulary.place(fold.kind(touched.arrived[at]));
+                    before.map(|before| before.nats(kind, touched.time) as f32)
+                }
+            };
+            notes.push((touched.user, next));
+        }
+        Ok(())
+    }
+
+    /// Opens the lost device again.
+    fn renew(&mut self) -> Result<(), ForecastError> {
+        if let Device::Gpu(gpu) = &self.device {
+            self.device = Device::Gpu(gpu.reopen()?);
+        }
+        for version in self.versions.keys().copied().collect::<Vec<_>>() {
+            let model = self.shelf.get(version)?;
+            self.versions.insert(version, Version::build(&self.device, &model)?);
+        }
+        Ok(())
+    }
+}
+
+/// Adds the window of a user's newest events but `later` ones; gives the time of the newest in it, none where there is none.
+fn add_window(
+    windows: &mut Windows,
+    fold: &Fold,
+    vocabulary: &Vocabulary,
+    (touched, later): (&TouchedUser<'_>, &[u32]),
+    bounds: &Bounds,
+) -> Option<i64> {
+    let rank = (touched.ordinal as usize).saturating_sub(later.len());
+    let (first, context) = place(rank);
+    let most = (rank - first).min(bounds.history_max_events);
+    let mut rows: Vec<u32> = if later.is_empty() {
+        fold.newest(touched.user, most).collect()
+    } else {
+        // His history as it was: what has left it since stood before all that is in it.
+        let mut later = later.to_vec();
+        later.sort_unstable();
+        let rows = touched.left.iter().copied().chain(fold.newest(touched.user, usize::MAX));
+        let rows: Vec<u32> = rows.filter(|row| later.binary_search(row).is_err()).collect();
+        rows[rows.len().saturating_sub(most)..].to_vec()
+    };
+    let newest = fold.time(*rows.last()?);
+    if let Some(ttl_ms) = bounds.history_ttl_ms {
+        rows.retain(|&row| fold.time(row) >= newest.saturating_sub(ttl_ms));
+    }
+    rows.iter().for_each(|&row| windows.event(vocabulary.place(fold.kind(row)), fold.time(row)));
+    windows.end(context.min(rows.len()) as u32, rows.len() as u32, NEVER_MS);
+    Some(newest)
+}

@@ -1,0 +1,81 @@
+//! A version of model `prompt_tpp`: its tensors, and what else an engine needs to know of it.
+
+use serde::{Deserialize, Serialize};
+use shaders::Device;
+use shaders::prompt_tpp::{Config, Model as Network};
+
+use super::vocabulary::Vocabulary;
+use crate::model::Model;
+
+/// What a manifest says of a version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Names of types, from place 1 on; place 0 is all others.
+    pub types: Vec<String>,
+    /// Densities of gaps are per so many ms: the stream's median gap when it was first learned.
+    pub unit_ms: f64,
+    /// The sample record up to which it has learned: the next one to be read.
+    pub samples_offset: i64,
+    /// The time of the last sample it has learned from, ms since 1970, where samples have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<i64>,
+    /// Samples from before then, in ms since 1970, are passed over: the learner was too far behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_until_ms: Option<i64>,
+    /// Targets it has learned from.
+    pub targets: u64,
+    /// How often each prompt of each pool was chosen while learning, pool by pool.
+    #[serde(default)]
+    pub usage: Vec<u64>,
+}
+
+/// A version that can be asked.
+#[derive(Debug)]
+pub struct Version {
+    /// Its number.
+    pub number: u64,
+    /// What its types are.
+    pub vocabulary: Vocabulary,
+    /// Densities of gaps are per so many ms.
+    pub unit_ms: f64,
+    /// The network.
+    pub network: Network,
+}
+
+/// Why a version cannot be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("model prompt_tpp, version {version}: {reason}; was it published by another version of this service?")]
+pub struct VersionError {
+    version: u64,
+    reason: String,
+}
+
+impl About {
+    /// Of a model.
+    ///
+    /// # Errors
+    /// Where the manifest says nothing of the kind.
+    pub fn of(model: &Model) -> Result<Self, VersionError> {
+        let wrong = |error: serde_json::Error| VersionError { version: model.version, reason: error.to_string() };
+        serde_json::from_value(model.about.clone()).map_err(wrong)
+    }
+}
+
+impl Version {
+    /// Builds the network of a model on `device`.
+    ///
+    /// # Errors
+    /// Where its tensors are not those of the network, or the device fails.
+    pub fn build(device: &Device, model: &Model) -> Result<Self, VersionError> {
+        let About { types, unit_ms, .. } = About::of(model)?;
+        let vocabulary = Vocabulary::new(types);
+        let network = Network::from_weights(device, Config::default(), model.tensors.clone(), 0);
+        let wrong = |reason: String| VersionError { version: model.version, reason };
+        let network = network.map_err(|error| wrong(error.to_string()))?;
+        if network.config().types != vocabulary.len() {
+            let (rows, names) = (network.config().types, vocabulary.len());
+            return Err(wrong(format!("it has {rows} types and names for {names}")));
+        }
+        Ok(Self { number: model.version, vocabulary, unit_ms, network })
+    }
+}

@@ -1,0 +1,87 @@
+//! Versions of one model, read ahead from the topic, for engines that come to where they are in force.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Chunks, Model, ModelError};
+use crate::log::{Incoming, Reader};
+
+/// So many of the newest versions are held: an engine that replays needs older ones.
+const HELD_MAX: usize = 16;
+/// A version is on the topic before the word that it is in force; how long reading it may take.
+const GET_MAX: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
+
+/// The shelf of a process. A lock guards it: engines look once a transaction, and wait only for versions they need.
+pub struct Shelf {
+    model: String,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    reader: Box<dyn Reader>,
+    chunks: Chunks,
+    held: BTreeMap<u64, Arc<Model>>,
+}
+
+impl Shelf {
+    /// Nothing was read yet from `reader` of topic `models`.
+    pub fn new(model: &str, reader: Box<dyn Reader>) -> Self {
+        let inner = Inner { reader, chunks: Chunks::default(), held: BTreeMap::new() };
+        Self { model: model.into(), inner: Mutex::new(inner) }
+    }
+
+    /// Takes what has come, without waiting; somebody else may be at it.
+    ///
+    /// # Errors
+    /// Where the log fails.
+    pub fn look(&self) -> Result<(), ModelError> {
+        match self.inner.try_lock() {
+            Ok(mut inner) => inner.poll(&self.model, Duration::ZERO),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Version `version`, or the next newer one where compaction has removed it; waits for it.
+    ///
+    /// # Errors
+    /// Where the log fails, or it does not come.
+    pub fn get(&self, version: u64) -> Result<Arc<Model>, ModelError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Instant::now();
+        loop {
+            // Versions come in order: where a newer one has come this one will not.
+            if let Some((_, model)) = inner.held.range(version..).next() {
+                return Ok(Arc::clone(model));
+            }
+            inner.poll(&self.model, POLL)?;
+            if started.elapsed() > GET_MAX {
+                return Err(ModelError::Missing { model: self.model.clone(), version });
+            }
+        }
+    }
+
+    /// The newest version that was read.
+    pub fn newest(&self) -> Option<Arc<Model>> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.held.values().next_back().cloned()
+    }
+}
+
+impl Inner {
+    fn poll(&mut self, name: &str, wait: Duration) -> Result<(), ModelError> {
+        let Self { reader, chunks, held } = self;
+        reader.poll(wait, &mut |record: Incoming<'_>| {
+            let is_manifest = record.key == Some(name.as_bytes());
+            chunks.take(record);
+            if is_manifest && let Some(model) = chunks.assemble(name) {
+                held.insert(model.version, Arc::new(model));
+                while held.len() > HELD_MAX {
+                    held.pop_first();
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
