@@ -3,7 +3,7 @@
 CACHE := $(or $(WELLSPRING_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wellspring)
 # Outside the clone, so that a second clone builds in minutes.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
-# Python with stock Kafka, Arrow and safetensors clients, for the tests that read the outputs as a user does.
+# Python with stock Kafka, Arrow and safetensors clients and one for the browser, for the tests that read as a user does.
 export WELLSPRING_TEST_PYTHON ?= $(CACHE)/python/bin/python
 # Mesa's software GPU complains without one.
 export XDG_RUNTIME_DIR ?= /tmp
@@ -15,7 +15,7 @@ help: ## lists these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 12
 
 demo: packages-build ## synthetic users through the whole service, page on http://127.0.0.1:8686
-	cargo run --release --locked --bin wellspring -- demo --config wellspring.toml
+	cargo run --release --locked --bin wellspring -- demo --config wellspring.toml --rate 2000 --stay
 
 test: packages-test python ## formatting, lints and every test, on lavapipe and a real Kafka
 	cargo fmt --all --check
@@ -37,7 +37,7 @@ packages-build:
 	@.ci/packages cmake c++ make perl
 
 packages-test:
-	@.ci/packages cmake c++ make perl lavapipe java mvn python3
+	@.ci/packages cmake c++ make perl lavapipe java mvn python3 chromium
 
 python: $(CACHE)/python/.complete
 $(CACHE)/python/.complete: tests/requirements.txt

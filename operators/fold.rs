@@ -362,7 +362,7 @@ impl Fold {
     }
 }
 
-fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
+pub(crate) fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
     |error| FoldError::View { view: view.name.clone(), error: Box::new(error) }
 }
 

@@ -11,6 +11,7 @@
 //! - `cold`: state larger than memory.
 //! - [`views`](Views): SQL to windows.
 //! - `snapshot`: the durable state of a task as record batches, and back.
+//! - `look`: one user as a page shows him.
 //! - `report`: late rows and dead letters. `json`: text of values. `counters`: what was counted.
 
 mod cold;
@@ -19,6 +20,7 @@ mod expire;
 mod fold;
 mod forget;
 mod json;
+mod look;
 mod report;
 mod snapshot;
 mod state;
@@ -33,6 +35,7 @@ mod views;
 pub use cold::{ColdError, ColdStore};
 pub use counters::Counters;
 pub use fold::{EmitMode, Fold, FoldConfig, FoldError};
+pub use look::{OpenWindow, Row, Whereabouts};
 pub use snapshot::{Export, Restore, ViewIdentity, describe_user};
 pub use state::Left;
 pub use touched::TouchedUser;

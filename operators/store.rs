@@ -389,6 +389,14 @@ impl Store {
         }
     }
 
+    /// The number of a row; none where it is null, or the column's values are no floats.
+    pub(crate) fn float(&self, slot: u32, column: usize) -> Option<f64> {
+        match &self.columns[column] {
+            Column::Float(values) if self.is_valid(slot, column) => Some(values[slot as usize]),
+            _ => None,
+        }
+    }
+
     /// One column of `slots`, in that order.
     pub(crate) fn gather(&self, slots: &[u32], column: usize) -> ArrayRef {
         let nulls =

@@ -18,6 +18,7 @@
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
+//! - [`inquiry`]: what the page asks of the engine's workers.
 
 pub mod command;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod evaluate;
 pub mod forecast;
 pub mod ground;
 pub mod http;
+pub mod inquiry;
 pub mod learn;
 pub mod log;
 pub mod metrics;

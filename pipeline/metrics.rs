@@ -1,6 +1,15 @@
 //! The figures of a process, for Prometheus.
 //!
 //! Workers hold a [`Stage`] each and touch it per batch, never per event: its counters are atomics.
+//!
+//! # Layout
+//! - [`reading`], [`history`]: the figures at a moment, and of the last ten minutes, for the page.
+//! - [`learning`], [`curve`]: how well forecasts do.
+
+pub mod curve;
+pub mod history;
+pub mod learning;
+pub mod reading;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +25,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use schemas::output::Output;
 
+use self::learning::Learning;
+use crate::inquiry::Inquiries;
 use crate::log::staged::Staged;
 use crate::log::{Class, TopicPartition};
 
@@ -89,6 +100,8 @@ struct Figures {
     spent: [AtomicU64; Work::ALL.len()],
     ready: AtomicBool,
     views: OnceLock<Vec<String>>,
+    learning: Learning,
+    inquiries: Inquiries,
     records_in: Family<Label, Counter>,
     records_out: Family<Named, Counter>,
     dead_letters: Family<Label, Counter>,
@@ -136,6 +149,8 @@ impl Metrics {
             spent: Default::default(),
             ready: AtomicBool::new(false),
             views: OnceLock::new(),
+            learning: Learning::default(),
+            inquiries: Inquiries::default(),
             records_in: Family::default(),
             records_out: Family::default(),
             dead_letters: Family::default(),
@@ -210,6 +225,21 @@ impl Metrics {
         self.0.views.get_or_init(|| names);
     }
 
+    /// The name of a view, by its place in the views file.
+    pub fn view(&self, view: u16) -> Option<&str> {
+        self.0.views.get()?.get(usize::from(view)).map(String::as_str)
+    }
+
+    /// How well forecasts do.
+    pub fn learning(&self) -> &Learning {
+        &self.0.learning
+    }
+
+    /// What the page asks the engine's workers.
+    pub fn inquiries(&self) -> &Inquiries {
+        &self.0.inquiries
+    }
+
     /// How many records of a partition are written and not yet committed as read.
     pub fn lag(&self, topic: &str, partition: i32, records: i64) {
         let label = place(topic, partition);
@@ -249,7 +279,7 @@ impl Metrics {
 
     fn topic(&self, output: Output) -> String {
         match output {
-            Output::View(view) => match self.0.views.get().and_then(|names| names.get(usize::from(view))) {
+            Output::View(view) => match self.view(view) {
                 Some(name) => format!("features.{name}"),
                 None => format!("features.{view}"),
             },
@@ -333,6 +363,11 @@ impl Stage {
         let now = thread_cpu();
         self.0.all.0.spent[work as usize].fetch_add((now - since).as_nanos() as u64, Ordering::Relaxed);
         now
+    }
+
+    /// The figures of the whole process.
+    pub fn all(&self) -> &Metrics {
+        &self.0.all
     }
 
     /// Counts fields of events that are no columns.

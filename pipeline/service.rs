@@ -112,6 +112,10 @@ pub fn prepare(
 ) -> Result<Shared, ServiceError> {
     let topics = topics(&config, &views);
     metrics.name_views(views.names());
+    metrics.inquiries().divide_by(by_user_partitions);
+    if !config.prompt_tpp.enabled {
+        metrics.learning().silent("prompt_tpp.enabled=false");
+    }
     let rooms = if roles::rooms(&config).is_empty() { None } else { Some(rooms(&config, &topics, broker)?) };
     let cold = config.state.memory_limit.map(|_| {
         let dir = config.state.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wellspring"));

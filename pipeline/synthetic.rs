@@ -3,6 +3,11 @@
 //! Each user has a favorite category and a few friends, both hashes of the seed and his number. He comes in sessions,
 //! mostly for items of his favorite category, now and then buys one, and sends money to his friends. Users are drawn by
 //! Zipf(1.0), items of a category too.
+//!
+//! # Layout
+//! - [`regimes`]: users whose times and types come from a known process, with changes of regime.
+
+pub mod regimes;
 
 use std::fmt::Write;
 
@@ -128,12 +133,7 @@ impl Synthetic {
             );
             return text;
         }
-        let category = if unit(&mut self.random) < FAVORITE {
-            self.favorite(user)
-        } else {
-            self.random.next_u32() as usize % self.settings.categories
-        };
-        let item = category * self.settings.items + self.items.draw(&mut self.random);
+        let item = self.choice(user);
         let chance = unit(&mut self.random);
         let kind = if chance < 0.6 {
             "view"
@@ -142,13 +142,29 @@ impl Synthetic {
         } else {
             "buy"
         };
+        self.describe(kind, item, &mut text);
+        text.push_str(",\"channel\":\"app\"}");
+        text
+    }
+
+    /// The item that `user` looks at now.
+    fn choice(&mut self, user: usize) -> usize {
+        let category = if unit(&mut self.random) < FAVORITE {
+            self.favorite(user)
+        } else {
+            self.random.next_u32() as usize % self.settings.categories
+        };
+        category * self.settings.items + self.items.draw(&mut self.random)
+    }
+
+    /// Appends what he does with it.
+    fn describe(&self, kind: &str, item: usize, text: &mut String) {
+        let category = item / self.settings.items;
         let _ = write!(text, ",\"type\":\"{kind}\",\"item_id\":\"i{item}\",\"category\":\"c{category}\"");
         if kind == "buy" {
             let (price, merchant) = (price(self.settings.seed, item), category * 8 + item % 8);
             let _ = write!(text, ",\"value\":{price},\"merchant_id\":\"m{merchant}\"");
         }
-        text.push_str(",\"channel\":\"app\"}");
-        text
     }
 
     /// How many items there are.
@@ -169,6 +185,30 @@ impl Synthetic {
             "item_id": format!("i{item}"), "category": format!("c{category}"), "vector": vector,
         });
         line.extend_from_slice(record.to_string().as_bytes());
+    }
+}
+
+/// A world that gives events, and the vectors of its items.
+pub trait World: Send {
+    /// How many items there are.
+    fn items(&self) -> usize;
+    /// Appends an item with a vector of length `dim`, as JSON without a newline.
+    fn item(&self, item: usize, dim: usize, line: &mut Vec<u8>);
+    /// Appends the next event, as JSON without a newline.
+    fn event(&mut self, line: &mut Vec<u8>);
+}
+
+impl World for Synthetic {
+    fn items(&self) -> usize {
+        self.items()
+    }
+
+    fn item(&self, item: usize, dim: usize, line: &mut Vec<u8>) {
+        self.item(item, dim, line);
+    }
+
+    fn event(&mut self, line: &mut Vec<u8>) {
+        self.event(line);
     }
 }
 

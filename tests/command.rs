@@ -203,13 +203,18 @@ fn the_page_asks_for_its_token() {
         assert!(!answer.contains("s3cret"));
         answer.split(' ').nth(1).unwrap().to_string()
     };
-    for path in ["/", "/metrics"] {
+    for path in ["/metrics", "/api/overview", "/api/learning", "/api/users", "/api/users/u1"] {
         for wrong in
             ["", "Authorization: Bearer s3cre\r\n", "Authorization: Basic s3cret\r\n", "Authorization: s3cret\r\n"]
         {
             assert_eq!(status(path, wrong), "401", "{path} {wrong}");
         }
-        assert_eq!(status(path, "Authorization: Bearer s3cret\r\n"), "200");
+        let told = if path.starts_with("/api/users") { "503" } else { "200" };
+        assert_eq!(status(path, "Authorization: Bearer s3cret\r\n"), told, "{path}: there is no engine to ask");
+    }
+    // The page itself holds nothing of anybody, and asks for the token.
+    for path in ["/", "/dashboard.css", "/dashboard.js"] {
+        assert_eq!(status(path, ""), "200");
     }
     // Who only asks whether it lives is told.
     assert_eq!((status("/livez", ""), status("/readyz", "")), ("200".into(), "503".into()));
@@ -227,7 +232,7 @@ fn the_page_tells_figures_and_readiness() {
     );
     metrics.set_ready(true);
     assert_eq!(status("/readyz"), "200");
-    assert!(get(page.address, "/").contains("shop on "));
+    assert!(get(page.address, "/api/overview").contains("\"app\":\"shop\""));
     let stage = metrics.stage("engine");
     stage.polled(12);
     stage.rows(500);

@@ -10,6 +10,8 @@ mod command;
 mod compose;
 /// Settings: three places, one meaning.
 mod config;
+/// The local page in a browser.
+mod dashboard;
 /// Events without the hop through the internal topic.
 mod direct;
 /// Outages, rolling restarts, and who may come in.

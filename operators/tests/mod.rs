@@ -6,6 +6,7 @@ mod cold;
 mod errors;
 mod forget;
 mod golden;
+mod look;
 mod reference;
 mod refused;
 mod snapshot;

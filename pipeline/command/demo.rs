@@ -7,11 +7,18 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
+use schemas::event::ColumnType;
+
+use super::replay::positive;
 use super::{Failure, Settings};
+use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::metrics::curve::TRUTH_COLUMN;
 use crate::run::generated::Generated;
+use crate::run::paced::Paced;
 use crate::run::progress::Watched;
-use crate::run::{self, Summary};
+use crate::run::{self, RunError, Summary};
+use crate::synthetic::regimes::Regimes;
 use crate::{http, synthetic};
 
 /// The views of the demo, where the settings name no file.
@@ -22,9 +29,15 @@ const SHOWN_CHARS: usize = 160;
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Events to run
+    /// Events to run; their regime changes after one and two thirds of them
     #[arg(long, value_name = "N", default_value_t = 300_000)]
     events: u64,
+    /// Events per second; without it, as fast as they are taken
+    #[arg(long, value_name = "N", value_parser = positive)]
+    rate: Option<f64>,
+    /// Keeps the page, and what is known of the users, after the last event, until a signal
+    #[arg(long)]
+    stay: bool,
     /// Synthetic users
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = users)]
     users: u32,
@@ -53,18 +66,35 @@ impl Demo {
         if config.views.file.is_none() {
             config.views.file = Some(write_views(&self.output)?);
         }
+        let columns = &mut config.events.columns;
+        if !columns.iter().any(|(name, _)| name == TRUTH_COLUMN) {
+            columns.push((TRUTH_COLUMN.into(), ColumnType::Float64));
+        }
         let metrics = Metrics::new();
         let page = http::start(&config, metrics.clone()).map_err(|error| tracing::warn!("no local page: {error}"));
         if let Ok(Some(page)) = &page {
-            eprintln!("{} users; figures on http://{}/metrics", self.users, page.address);
+            eprintln!("{} users; page on http://{}/", self.users, page.address);
         }
-        let world = synthetic::Settings { seed: self.seed, users: self.users as usize, ..Default::default() };
-        let dim = config.sdim.enabled.then_some(config.sdim.dim);
-        let mut feed = Watched::new(Generated::new(world, self.events, dim), Some(self.events));
-        let summary = run::run(config, &mut feed, &self.output, metrics, stop)?;
+        let feed = self.feed(&config, &metrics);
+        let mut feed = Paced::new(Watched::new(feed, Some(self.events)), self.rate, self.stay, stop);
+        let summary = match run::run(config, &mut feed, &self.output, metrics, stop) {
+            Err(RunError::Stopped) if self.stay => {
+                eprintln!("stopped; what was done by then is in {}", self.output.display());
+                return Ok(());
+            }
+            summary => summary?,
+        };
         show(&summary, &self.output);
         println!("{}", serde_json::to_string(&summary).expect("a summary becomes JSON"));
         Ok(())
+    }
+
+    /// The synthetic users; the page is told when their regime changes.
+    fn feed(&self, config: &Config, metrics: &Metrics) -> Generated<Regimes> {
+        let world = synthetic::Settings { seed: self.seed, users: self.users as usize, ..Default::default() };
+        let told = metrics.clone();
+        let world = Regimes::new(world, self.events, Box::new(move |time, name| told.learning().mark(time, name)));
+        Generated::new(world, self.events, config.sdim.enabled.then_some(config.sdim.dim))
     }
 }
 

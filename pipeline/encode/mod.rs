@@ -23,6 +23,8 @@ use operators::Fold;
 use schemas::output::{Emit, Output, Record, Room};
 
 use crate::forecast::{self, ForecastError, ForecastRoom};
+use crate::inquiry::UserForecast;
+use crate::metrics::curve::Scored;
 
 pub use items::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
@@ -85,6 +87,16 @@ impl Encoders {
             Some(forecasts) if model == Room::PromptTpp.name() => Ok(forecasts.adopt(task, version)?),
             _ => Ok(()),
         }
+    }
+
+    /// The forecast in force of a user in memory; none where the room is closed or has made none of him.
+    pub fn forecast_of(&self, fold: &Fold, task: i32, user: u32) -> Option<UserForecast> {
+        self.forecasts.as_ref()?.shown(fold, task, user)
+    }
+
+    /// How forecasts did on the events since the last call, and the name of the trivial one beside them.
+    pub fn take_scored(&mut self) -> Option<(Scored, &'static str)> {
+        self.forecasts.as_mut().map(ForecastRoom::take_scored).filter(|(scored, _)| scored.events > 0)
     }
 
     /// Bytes that publishing `users` encodings will take, about.

@@ -1,12 +1,14 @@
 //! The engine: the stage that folds `by-user` into views and encodings, one task a partition.
 //!
 //! # Layout
+//! - `answer`: what the page asks of one user.
 //! - [`cold`]: idle users on the local disk.
 //! - [`direct`]: events without the hop through `by-user`.
 //! - [`minimum`]: the watermark of a task.
 //! - `recovery`: where a task begins, and the snapshots that it leaves.
 //! - [`crate::encode`]: what the rooms make of the users touched.
 
+mod answer;
 pub mod cold;
 pub mod direct;
 pub mod minimum;
@@ -18,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use operators::{Counters, Fold};
-use schemas::output::Emit;
+use schemas::output::{Emit, Room};
 use schemas::packed;
 
 use self::direct::{Asked, Direct};
@@ -92,6 +94,9 @@ impl Engine {
             Heard { watermark: task.minimum.in_force(), muted: task.muted }
         };
         self.encoders.encode(&mut self.fold, &heard, staged)?;
+        if let Some((scored, trivial)) = self.encoders.take_scored() {
+            self.meter.all().learning().record(&scored, trivial);
+        }
         self.fold.release()?;
         self.meter.spend(Work::Encode, cpu);
         Ok(())
@@ -105,6 +110,15 @@ impl Engine {
                 self.encoders.take_back(left.task, &user_id, staged);
             }
         }
+    }
+
+    /// A version of a model is in force for a task from here on.
+    fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), StageError> {
+        self.encoders.adopt(task, model, version)?;
+        if model == Room::PromptTpp.name() {
+            self.meter.all().learning().adopted(version);
+        }
+        Ok(())
     }
 
     /// The task speaks from here on: what it did before was said already.
@@ -143,7 +157,7 @@ impl Engine {
             // What stands before it is said with the versions from before.
             self.settle(staged)?;
             for (model, version) in &packed.header.versions {
-                self.encoders.adopt(record.partition, model, *version)?;
+                self.adopt(record.partition, model, *version)?;
             }
         }
         Ok(())
@@ -254,6 +268,9 @@ impl Stage for Engine {
 
     fn settled(&mut self, now: Duration) -> Result<(), StageError> {
         self.now = now;
+        if self.meter.all().inquiries().are_waiting() {
+            self.answer();
+        }
         self.snapshot().map(|_| ())
     }
 

@@ -48,7 +48,7 @@ impl Engine {
         self.fold.assign(partition);
         self.encoders.restored(&self.fold, partition, minimum.in_force());
         for (model, version) in &models {
-            self.encoders.adopt(partition, model, *version)?;
+            self.adopt(partition, model, *version)?;
         }
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.begin(partition, if is_restored { next } else { 0 }, parts, self.now);

@@ -11,11 +11,15 @@
 //!
 //! # Layout
 //! - this file: [`ForecastRoom`]. [`window`]: users' events as the network takes them. [`said`]: a forecast as it is kept.
+//! - [`scored`], [`trivial`]: how well it does, beside the best trivial forecast. [`shown`]: a forecast as the page draws it.
 //! - [`samples`]: what is learned from. [`version`]: a model that can be asked. [`vocabulary`]: its types. [`record`]: the output.
 
 pub mod record;
 pub mod said;
 pub mod samples;
+pub mod scored;
+pub mod shown;
+pub mod trivial;
 pub mod version;
 pub mod vocabulary;
 pub mod window;
@@ -30,10 +34,13 @@ use shaders::prompt_tpp::NEVER_MS;
 
 use self::said::Said;
 use self::samples::Sampler;
+use self::scored::Scores;
 use self::version::{Version, VersionError};
 use self::vocabulary::Vocabulary;
 use self::window::{Windows, place};
 use crate::encode::Heard;
+use crate::inquiry::UserForecast;
+use crate::metrics::curve::Scored;
 use crate::model::ModelError;
 use crate::model::shelf::Shelf;
 
@@ -88,6 +95,7 @@ pub struct ForecastRoom {
     in_force: BTreeMap<i32, u64>,
     /// Those that are in force somewhere.
     versions: BTreeMap<u64, Version>,
+    scores: Scores,
     value: Vec<u8>,
     note: Vec<u8>,
 }
@@ -113,7 +121,8 @@ impl ForecastRoom {
     pub fn new(config: ForecastConfig, device: Device, shelf: Arc<Shelf>) -> Self {
         let sampler = Sampler::new(config.sample_percent);
         let (in_force, versions) = (BTreeMap::new(), BTreeMap::new());
-        Self { config, device, shelf, sampler, in_force, versions, value: Vec::new(), note: Vec::new() }
+        let scores = Scores::default();
+        Self { config, device, shelf, sampler, in_force, versions, scores, value: Vec::new(), note: Vec::new() }
     }
 
     /// Version `version` is in force for a task from here on.
@@ -151,6 +160,18 @@ impl ForecastRoom {
         self.in_force.get(&task).copied()
     }
 
+    /// The forecast in force of a user in memory; none where none was made of him.
+    pub fn shown(&self, fold: &Fold, task: i32, user: u32) -> Option<UserForecast> {
+        let said = Said::read(fold.note(user))?;
+        let version = self.versions.get(self.in_force.get(&task)?)?;
+        Some(shown::shown(&said, &version.vocabulary))
+    }
+
+    /// How the forecasts did on the events since the last call, and the name of the trivial one beside them.
+    pub fn take_scored(&mut self) -> (Scored, &'static str) {
+        self.scores.take()
+    }
+
     /// The task is another worker's.
     pub fn forget(&mut self, task: i32) {
         self.in_force.remove(&task);
@@ -171,6 +192,7 @@ impl ForecastRoom {
             if self.config.goes_on || !self.in_force.contains_key(&touched.task) {
                 self.sampler.take(fold, &touched, out);
             }
+            self.scores.arrived(fold, &touched);
         }
         self.sampler.finish(out);
         let mut made: Vec<Made> = Vec::new();
@@ -203,6 +225,9 @@ impl ForecastRoom {
             fold.set_note(user, &self.note);
         }
         let touched = fold.user(user).expect("he was touched");
+        if last && !heard(touched.task).muted {
+            self.scores.forecast(user, &said);
+        }
         let speaks = last || self.config.emit == EmitMode::Event;
         if speaks && !heard(touched.task).muted {
             let version = &self.versions[&self.in_force[&touched.task]];

@@ -1,18 +1,24 @@
-//! The local page: `/`, `/metrics`, `/livez`, `/readyz`, on a small runtime of its own.
+//! The local page: `/`, `/api/…`, `/metrics`, `/livez`, `/readyz`, on a small runtime of its own.
 //!
 //! # Layout
+//! - [`assets`]: the page, which is in the binary: `page/index.html`, `page/dashboard.css`, `page/dashboard.js`.
+//! - [`api`]: what it asks for, as JSON.
 //! - [`token`]: who is let in.
 
+mod api;
+mod assets;
 mod token;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
-use axum::response::{Html, IntoResponse};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -20,6 +26,8 @@ use tokio::sync::oneshot;
 use self::token::{Token, TokenError};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::metrics::history::{History, INTERVAL_MS};
+use crate::metrics::reading::Reading;
 
 /// The page cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +56,30 @@ pub struct Http {
 #[derive(Clone)]
 struct Page {
     metrics: Metrics,
-    name: String,
+    app: Arc<str>,
+    instance: Arc<str>,
+    started: Instant,
+    history: Arc<Mutex<History>>,
     token: Option<Token>,
+}
+
+impl Page {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a sample a second, for ever; their times never go back, whatever is done to the wall clock.
+    async fn sample(&self) {
+        let began_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let mut ticks = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let time_ms = began_ms + self.started.elapsed().as_millis() as i64;
+            let reading = Reading::parse(&self.metrics.text());
+            self.history().take(time_ms, reading);
+        }
+    }
 }
 
 /// Serves the page of the settings; none where `http.listen` is off.
@@ -63,7 +93,8 @@ pub fn start(config: &Config, metrics: Metrics) -> Result<Option<Http>, HttpErro
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let listener = runtime.block_on(TcpListener::bind(listen)).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let page = Page { metrics, name: format!("{} on {}", config.app, config.instance), token };
+    let (app, instance) = (config.app.as_str().into(), config.instance.as_str().into());
+    let page = Page { metrics, app, instance, started: Instant::now(), history: Arc::default(), token };
     let (end, ended) = oneshot::channel::<()>();
     let serve = move || {
         let wait = async move {
@@ -72,7 +103,8 @@ pub fn start(config: &Config, metrics: Metrics) -> Result<Option<Http>, HttpErro
         };
         let served = runtime.block_on(async {
             tokio::select! {
-                served = axum::serve(listener, routes(page)).into_future() => served,
+                served = axum::serve(listener, routes(page.clone())).into_future() => served,
+                () = page.sample() => Ok(()),
                 () = wait => Ok(()),
             }
         });
@@ -97,9 +129,15 @@ impl Drop for Http {
 
 fn routes(page: Page) -> Router {
     Router::new()
-        .route("/", get(index))
+        .route("/api/overview", get(api::overview))
+        .route("/api/learning", get(api::learning))
+        .route("/api/users", get(api::users))
+        .route("/api/users/{id}", get(api::user))
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(page.token.clone(), token::check))
+        .route("/", get(assets::html))
+        .route("/dashboard.css", get(assets::css))
+        .route("/dashboard.js", get(assets::js))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(page)
@@ -112,18 +150,4 @@ async fn metrics(State(page): State<Page>) -> impl IntoResponse {
 
 async fn ready(State(page): State<Page>) -> impl IntoResponse {
     if page.metrics.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
-}
-
-async fn index(State(page): State<Page>) -> Html<String> {
-    let state = if page.metrics.is_ready() { "ready" } else { "not ready" };
-    Html(format!(
-        "<!doctype html><meta charset=utf-8><title>Wellspring</title>\n\
-         <h1>Wellspring {version}</h1>\n<p>{name}: {state}</p>\n<ul>\n\
-         <li><a href=/metrics>/metrics</a>: figures for Prometheus\n\
-         <li><a href=/livez>/livez</a>: 200 while the process runs\n\
-         <li><a href=/readyz>/readyz</a>: 200 while its workers run, else 503\n</ul>\n",
-        version = env!("CARGO_PKG_VERSION"),
-        // Names of apps and instances are letters, digits and ._- by the settings' own check.
-        name = page.name,
-    ))
 }

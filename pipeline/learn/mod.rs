@@ -373,6 +373,7 @@ impl Stage for Learner {
         if let State::Live(live) = &mut task.state {
             live.steps = 0;
             self.meter.learned(task.version, live.targets);
+            self.meter.all().learning().pool_usage(live.usage(), task.version);
         }
         tracing::info!(version = task.version, offset = task.next, "a version is in force");
     }

@@ -1,24 +1,24 @@
 //! Synthetic users as the input of a run.
 
 use super::{Append, Feed, RunError};
-use crate::synthetic::{Settings, Synthetic};
+use crate::synthetic::World;
 
 /// So many events of a synthetic world, and the vectors of its items.
-pub struct Generated {
-    world: Synthetic,
+pub struct Generated<W> {
+    world: W,
     events: u64,
     /// The length of item vectors; none where they are not wanted.
     dim: Option<usize>,
 }
 
-impl Generated {
-    /// The first `events` events of the world of `settings`.
-    pub fn new(settings: Settings, events: u64, dim: Option<usize>) -> Self {
-        Self { world: Synthetic::new(settings), events, dim }
+impl<W: World> Generated<W> {
+    /// The next `events` events of `world`.
+    pub fn new(world: W, events: u64, dim: Option<usize>) -> Self {
+        Self { world, events, dim }
     }
 }
 
-impl Feed for Generated {
+impl<W: World> Feed for Generated<W> {
     fn partitions(&self, topic: &str) -> i32 {
         i32::from(topic == "events" || (topic == "items" && self.dim.is_some()))
     }

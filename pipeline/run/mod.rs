@@ -1,12 +1,14 @@
 //! `run`: every role in this process over the embedded log, from inputs that end to files.
 //!
 //! # Layout
-//! - [`inputs`], [`generated`]: sources, or synthetic users, to input records; [`progress`]: a bar over them.
+//! - [`inputs`], [`generated`]: sources, or synthetic users, to input records; [`progress`]: a bar over them; [`paced`]: so
+//!   many a second.
 //! - [`collector`]: outputs to files.
 
 pub mod collector;
 pub mod generated;
 pub mod inputs;
+pub mod paced;
 pub mod progress;
 
 use std::collections::BTreeMap;
@@ -129,7 +131,9 @@ pub fn run(
     }
     let views = service::views(&config)?;
     let topics = service::topics(&config, &views);
-    let broker = Embedded::new(EmbeddedSettings::default());
+    // For the latency on the page; a file's events are not to be judged by when it was read.
+    let stamps = config.events.max_ahead_ms.is_none();
+    let broker = Embedded::new(EmbeddedSettings { stamps, ..EmbeddedSettings::default() });
     broker.create(&specs(&config, &topics, feed))?;
     let partitions = config.partitions_embedded();
     let shared = service::prepare(config, views, partitions, &broker, metrics)?;

@@ -87,7 +87,7 @@ impl Bench {
         stop: &Arc<AtomicBool>,
     ) -> Result<Figures, Failure> {
         let dim = config.sdim.enabled.then_some(config.sdim.dim);
-        let mut feed = Generated::new(world(), self.events, dim);
+        let mut feed = Generated::new(Synthetic::new(world()), self.events, dim);
         let metrics = Metrics::new();
         let (before, started) = (process_cpu(), Instant::now());
         let summary: Summary = run::run(config, &mut feed, &dir.join(name), metrics.clone(), stop)?;

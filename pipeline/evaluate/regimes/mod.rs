@@ -70,35 +70,82 @@ impl Process {
 
     /// The first `events` events, in stream order. The first of each user is of any kind, within the first unit.
     pub fn events(&self, events: usize) -> Vec<Event> {
+        self.draws().take(events).map(|drawn| drawn.event).collect()
+    }
+
+    /// All events, in stream order, one at a time: as [`Process::events`], without end.
+    pub fn draws(&self) -> Draws {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let kinds = self.kinds();
-        let mut coming: BinaryHeap<Reverse<(i64, u32, u32)>> = (0..self.users)
+        let coming = (0..self.users)
             .map(|user| {
                 let time_ms = (uniform(&mut random) * self.unit_ms) as i64;
                 let kind = (uniform(&mut random) * kinds as f64) as u32;
                 Reverse((time_ms, user, kind))
             })
             .collect();
-        // By user: his last time, and by regime and kind the excitation right after it.
-        let mut last = vec![0_i64; self.users as usize];
-        let mut excited = vec![0.0; self.users as usize * self.regimes.len() * kinds];
-        let mut stream = Vec::with_capacity(events);
-        while stream.len() < events {
-            let Some(Reverse((time_ms, user, kind))) = coming.pop() else { break };
-            let gap = (time_ms - last[user as usize]) as f64 / self.unit_ms;
-            let own = &mut excited[user as usize * self.regimes.len() * kinds..][..self.regimes.len() * kinds];
-            for (row, regime) in own.chunks_mut(kinds).zip(&self.regimes) {
-                let decay = (-regime.decay * gap).exp();
-                row.iter_mut().for_each(|x| *x *= decay);
-                row[kind as usize] += 1.0;
-            }
-            last[user as usize] = time_ms;
-            let regime = self.regime(stream.len());
-            stream.push(Event { user, kind, time_ms });
-            let (gap, kind) = self.regimes[regime].next(&own[regime * kinds..][..kinds], &mut random);
-            coming.push(Reverse((time_ms + ((gap * self.unit_ms).round() as i64).max(1), user, kind)));
+        let users = self.users as usize;
+        Draws {
+            process: self.clone(),
+            random,
+            coming,
+            last: vec![0; users],
+            nats: vec![f64::NAN; users],
+            excited: vec![0.0; users * self.regimes.len() * kinds],
+            position: 0,
         }
-        stream
+    }
+}
+
+/// An event of a [`Process`], and how likely it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drawn {
+    /// The event.
+    pub event: Event,
+    /// Which regime rules the gap after it.
+    pub regime: usize,
+    /// −log density of the gap before it, in units, and of its kind, given all that was known when the gap began (issue
+    /// time); none of a user's first.
+    pub truth_nats: Option<f64>,
+}
+
+/// The events of a [`Process`] without end.
+pub struct Draws {
+    process: Process,
+    random: ChaCha8Rng,
+    coming: BinaryHeap<Reverse<(i64, u32, u32)>>,
+    /// By user: his last time, the nats of his next event, and by regime and kind the excitation right after his last.
+    last: Vec<i64>,
+    nats: Vec<f64>,
+    excited: Vec<f64>,
+    position: usize,
+}
+
+impl Iterator for Draws {
+    type Item = Drawn;
+
+    fn next(&mut self) -> Option<Drawn> {
+        let Process { unit_ms, ref regimes, .. } = self.process;
+        let kinds = self.process.kinds();
+        let Reverse((time_ms, user, kind)) = self.coming.pop()?;
+        let of = user as usize;
+        let gap = (time_ms - self.last[of]) as f64 / unit_ms;
+        let own = &mut self.excited[of * regimes.len() * kinds..][..regimes.len() * kinds];
+        for (row, regime) in own.chunks_mut(kinds).zip(regimes) {
+            let decay = (-regime.decay * gap).exp();
+            row.iter_mut().for_each(|x| *x *= decay);
+            row[kind as usize] += 1.0;
+        }
+        self.last[of] = time_ms;
+        let regime = self.process.regime(self.position);
+        self.position += 1;
+        let truth_nats = Some(self.nats[of]).filter(|nats| !nats.is_nan());
+        let (rules, own) = (&regimes[regime], &own[regime * kinds..][..kinds]);
+        let (gap, next) = rules.next(own, &mut self.random);
+        let gap_ms = ((gap * unit_ms).round() as i64).max(1);
+        self.nats[of] = rules.nats(own, gap_ms as f64 / unit_ms, next as usize);
+        self.coming.push(Reverse((time_ms + gap_ms, user, next)));
+        Some(Drawn { event: Event { user, kind, time_ms }, regime, truth_nats })
     }
 }
 
@@ -121,6 +168,16 @@ impl Regime {
             }
         }
         (gap, self.base.len() as u32 - 1)
+    }
+
+    /// −log density of the next event `gap` units after one that left the excitation `excited`, of kind `kind`:
+    /// Λ(gap) − log λ_kind(gap).
+    fn nats(&self, excited: &[f64], gap: f64, kind: usize) -> f64 {
+        let added = |row: &[f64]| row.iter().zip(excited).map(|(a, x)| a * x).sum::<f64>();
+        let (decay, spent) = ((-self.decay * gap).exp(), -(-self.decay * gap).exp_m1() / self.decay);
+        let all: f64 = self.excitation.iter().map(|row| added(row)).sum();
+        let compensator = self.base.iter().sum::<f64>() * gap + all * spent;
+        compensator - (self.base[kind] + added(&self.excitation[kind]) * decay).ln()
     }
 }
 

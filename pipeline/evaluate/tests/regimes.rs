@@ -48,6 +48,27 @@ fn the_truth_knows_which_regime_is_in_force() {
     }
 }
 
+/// What the generator says of an event is what the forecaster that knows the process says, but for the unit.
+#[test]
+fn the_draws_tell_how_likely_they_were() {
+    let process = worlds::there_and_back(1000);
+    let stream = worlds::stream(&process, 3000);
+    let mut truth = Truth::new(&process);
+    truth.fit(stream.until(0)).unwrap();
+    let scores = score(stream.whole(), 0, &mut truth).unwrap();
+    let drawn: Vec<_> = process.draws().take(3000).collect();
+    assert_eq!(drawn.iter().filter(|drawn| drawn.truth_nats.is_none()).count(), process.users as usize);
+    let unit = (stream.whole().unit_ms() / process.unit_ms).ln();
+    let mut compared = 0;
+    for (position, score) in scores.positions.iter().zip(&scores.each) {
+        // Gaps of the same millisecond are drawn as one millisecond; the protocol has its own floor.
+        let own = drawn[*position].truth_nats.unwrap() - unit;
+        assert!((own - score.nats()).abs() < 1e-6, "{position}: {own} {}", score.nats());
+        compared += 1;
+    }
+    assert!(compared > 2500, "{compared}");
+}
+
 /// Λ at the event is exponential of mean one (the time-rescaling theorem): so is its variance.
 #[test]
 fn rescaled_gaps_are_exponential() {

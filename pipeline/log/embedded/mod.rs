@@ -34,7 +34,7 @@ use partition::Partition;
 use state::{State, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What bounds an embedded log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +45,21 @@ pub struct EmbeddedSettings {
     pub wait_max: Duration,
     /// Whether records behind all groups and readers are dropped; a world that restarts from snapshots keeps them.
     pub trims: bool,
+    /// Whether records get the wall clock's time where they come without one: nothing in the log is decided by it.
+    pub stamps: bool,
+}
+
+impl EmbeddedSettings {
+    /// The time of a record that comes with none, in ms since 1970.
+    fn stamp(&self) -> Option<i64> {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        self.stamps.then(now)
+    }
 }
 
 impl Default for EmbeddedSettings {
     fn default() -> Self {
-        Self { topic_bytes_max: 64 << 20, wait_max: Duration::from_secs(10), trims: true }
+        Self { topic_bytes_max: 64 << 20, wait_max: Duration::from_secs(10), trims: true, stamps: false }
     }
 }
 
@@ -137,7 +147,7 @@ impl Embedded {
         if found.is_sealed() {
             return Err(LogError::new(Class::Fatal, context(), "was sealed: nothing more can be written".into()));
         }
-        let offset = found.append(timestamp_ms, key, value);
+        let offset = found.append(timestamp_ms.or_else(|| self.shared.settings.stamp()), key, value);
         self.shared.wake(&state);
         Ok(offset)
     }

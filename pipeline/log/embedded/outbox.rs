@@ -46,7 +46,7 @@ impl Outbox {
         let found = usize::try_from(record.partition).ok().and_then(|at| staged.partitions.get_mut(at));
         let Some(builder) = found else { return refused(format!("no such partition: the topic has {count}")) };
         staged.bytes += size;
-        builder.push(None, record.key, record.value, record.headers);
+        builder.push(shared.settings.stamp(), record.key, record.value, record.headers);
         if builder.size() >= CHUNK_BYTES {
             let full = builder.take();
             shared.lock().push(name, epoch, (topic, record.partition), full)?;
