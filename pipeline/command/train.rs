@@ -64,7 +64,7 @@ impl Train {
         }
         let epochs = self.epochs.unwrap_or(config.prompt_tpp.warm_up_passes);
         let mut device = service::device(&config).map_err(Failure::failed)?;
-        let network = events.fit(&mut device, vocabulary.len(), epochs, SEED).map_err(Failure::failed)?;
+        let network = events.fit(&mut device, vocabulary.places(), epochs, SEED).map_err(Failure::failed)?;
         let about = About {
             types: vocabulary.names().to_vec(),
             unit_ms: network.config().unit_ms,

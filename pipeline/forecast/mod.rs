@@ -225,8 +225,8 @@ impl ForecastRoom {
             fold.set_note(user, &self.note);
         }
         let touched = fold.user(user).expect("he was touched");
-        if last && !heard(touched.task).muted {
-            self.scores.forecast(user, &said);
+        if !heard(touched.task).muted {
+            self.scores.forecast(newest, &said);
         }
         let speaks = last || self.config.emit == EmitMode::Event;
         if speaks && !heard(touched.task).muted {

@@ -1,7 +1,8 @@
 //! How forecasts did on the events that came: the network's, the best trivial one's, and, where the stream carries it, the
 //! truth's.
 //!
-//! Of the events of a user in one transaction the newest is scored, by every forecaster: as `surprise_nats` is.
+//! An event is scored by every forecaster where the network's forecast from right before it was made: every event where
+//! `views.emit` is `event`, else of a user's events in one transaction the newest, as `surprise_nats` is.
 
 use std::collections::HashMap;
 
@@ -15,28 +16,32 @@ use crate::metrics::curve::{Scored, TRUTH_COLUMN};
 #[derive(Default)]
 pub struct Scores {
     trivial: Trivial,
-    /// Of this transaction, by user: what his newest event cost the trivial forecast, and the truth.
+    /// Of this transaction, by row: what the event cost the trivial forecast, and the truth.
     pending: HashMap<u32, (f64, Option<f64>)>,
     scored: Scored,
 }
 
 impl Scores {
-    /// Takes a touched user whose newest event may have arrived just now.
+    /// Takes the events of a touched user that arrived, but those out of order.
     pub fn arrived(&mut self, fold: &Fold, touched: &TouchedUser<'_>) {
-        let mut newest = fold.newest(touched.user, 2);
-        let (Some(before), Some(row)) = (newest.next(), newest.next()) else { return };
-        if !touched.arrived.contains(&row) {
-            return;
-        }
         let of = |row| (fold.kind(row), fold.time(row));
-        let Some(nats) = self.trivial.take(&Arrival { before: of(before), now: of(row) }) else { return };
-        let truth = fold.column(TRUTH_COLUMN).and_then(|column| fold.number(row, column));
-        self.pending.insert(touched.user, (nats, truth));
+        let rows = fold.newest(touched.user, touched.arrived.len() + 1);
+        let mut before = rows.rev().find(|row| !touched.arrived.contains(row));
+        for &row in touched.arrived {
+            let follows = before.is_none_or(|before| fold.time(row) >= fold.time(before));
+            if let Some(before) = before.filter(|_| follows)
+                && let Some(nats) = self.trivial.take(&Arrival { before: of(before), now: of(row) })
+            {
+                let truth = fold.column(TRUTH_COLUMN).and_then(|column| fold.number(row, column));
+                self.pending.insert(row, (nats, truth));
+            }
+            before = if follows { Some(row) } else { before };
+        }
     }
 
-    /// Takes what is said of him after it, with how it surprised.
-    pub fn forecast(&mut self, user: u32, said: &Said) {
-        let (Some((trivial, truth)), Some(surprise)) = (self.pending.remove(&user), said.surprise_nats) else { return };
+    /// Takes what is said after the event of a row, with how it surprised.
+    pub fn forecast(&mut self, row: u32, said: &Said) {
+        let (Some((trivial, truth)), Some(surprise)) = (self.pending.remove(&row), said.surprise_nats) else { return };
         // A density per second is one per unit over the seconds of a unit.
         let model = f64::from(surprise) + (said.unit_ms / 1000.0).ln();
         self.scored.add(&Scored::one(model, trivial, truth, said.time_ms));

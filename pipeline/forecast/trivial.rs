@@ -101,7 +101,7 @@ impl Trivial {
         let kind = self.vocabulary.add(arrival.now.0, TYPES_MAX) as usize;
         let log_gap = ((arrival.now.1 - arrival.before.1).max(1) as f64 / 1000.0).ln();
         let known = self.kept.partition_point(|(newest_ms, _)| *newest_ms <= arrival.before.1).saturating_sub(1);
-        let types = self.vocabulary.len();
+        let types = self.vocabulary.places();
         let nats = self.kept.get(known).map(|(_, tables)| tables.nats((before, kind), log_gap, types));
         let told = nats.map(|nats| nats[self.best()]);
         if let Some(nats) = nats {
@@ -173,7 +173,7 @@ mod tests {
             let kind = format!("k{}", n % 90);
             trivial.take(&Arrival { before: (&kind, n * 10), now: (&kind, n * 10 + 1 + n % 5000) });
         }
-        assert_eq!((trivial.kept.len(), trivial.vocabulary.len()), (KEPT.1, TYPES_MAX));
+        assert_eq!((trivial.kept.len(), trivial.vocabulary.places()), (KEPT.1, TYPES_MAX));
         assert!(trivial.tables.after.len() <= TYPES_MAX);
         let step = BIN_WIDTH / 4.0;
         let density = |n: i32| {

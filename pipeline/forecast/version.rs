@@ -84,8 +84,8 @@ impl Version {
             lost if lost.is_device_lost() => VersionError::Device(lost),
             error => wrong(error.to_string()),
         })?;
-        if network.config().types != vocabulary.len() {
-            let (rows, names) = (network.config().types, vocabulary.len());
+        if network.config().types != vocabulary.places() {
+            let (rows, names) = (network.config().types, vocabulary.places());
             return Err(wrong(format!("it has {rows} types and names for {names}")));
         }
         Ok(Self { number: model.version, vocabulary, unit_ms, network })

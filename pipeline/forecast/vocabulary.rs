@@ -29,8 +29,8 @@ impl Vocabulary {
         vocabulary
     }
 
-    /// How many places there are.
-    pub fn len(&self) -> usize {
+    /// How many places there are, that of all others included.
+    pub fn places(&self) -> usize {
         self.names.len()
     }
 
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn places_stay_and_what_has_none_is_other() {
         let mut vocabulary = Vocabulary::new(["view".to_string(), "buy".into()]);
-        assert_eq!((vocabulary.place("buy"), vocabulary.place("new"), vocabulary.len()), (2, OTHER, 3));
+        assert_eq!((vocabulary.place("buy"), vocabulary.place("new"), vocabulary.places()), (2, OTHER, 3));
         assert_eq!((vocabulary.add("new", 4), vocabulary.add("newer", 4), vocabulary.add("view", 4)), (3, OTHER, 1));
         assert_eq!((vocabulary.name(3), vocabulary.name(OTHER), vocabulary.name(9)), (Some("new"), None, None));
         assert_eq!(Vocabulary::new(vocabulary.names().to_vec()).names(), vocabulary.names());

@@ -42,9 +42,12 @@ impl Windows {
 
     /// Forgets all windows and keeps the memory.
     pub fn clear(&mut self) {
-        let Self { offsets, types, times_ms, context, first_target, open_until_ms } = self;
-        (offsets.clear(), types.clear(), times_ms.clear());
-        (context.clear(), first_target.clear(), open_until_ms.clear());
+        self.offsets.clear();
+        self.types.clear();
+        self.times_ms.clear();
+        self.context.clear();
+        self.first_target.clear();
+        self.open_until_ms.clear();
     }
 
     /// The windows.

@@ -54,7 +54,7 @@ impl Live {
     /// # Errors
     /// What the device says.
     pub fn grow(&mut self, device: &mut Device, vocabulary: &Vocabulary) -> Result<(), shaders::Error> {
-        on_device(&mut self.network, device, |network| network.grow(vocabulary.len()))
+        on_device(&mut self.network, device, |network| network.grow(vocabulary.places()))
     }
 
     /// Takes a window whose types are known by `place_of`.

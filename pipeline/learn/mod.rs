@@ -241,7 +241,7 @@ impl Learner {
                     return Ok(());
                 }
                 tracing::info!(targets = warm_up.targets(), "fitting a network to the stream's beginning");
-                let network = warm_up.fit(device, task.vocabulary.len(), config.warm_up_passes, SEED)?;
+                let network = warm_up.fit(device, task.vocabulary.places(), config.warm_up_passes, SEED)?;
                 let targets = warm_up.targets() as u64;
                 task.state = State::Live(Box::new(Live::new(network, targets)));
                 task.due = true;

@@ -29,7 +29,7 @@ fn a_learner_that_is_killed_goes_on_to_the_same_bits() {
     world.settings.extend(settings.map(|(key, value)| (key.into(), value.into())));
     world.create_topics();
     let (lines, expected) = lines_and_outcome(71, 6000);
-    let mut services = vec![world.serve("a"), world.serve("b")];
+    let mut services = [world.serve("a"), world.serve("b")];
     services[0].wait_for("state begins");
     std::thread::scope(|scope| {
         let feeding = scope.spawn(|| world.send_slowly("events", &lines, Duration::from_secs(24)));
