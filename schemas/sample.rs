@@ -1,5 +1,9 @@
-//! A record of `<app>.samples.<model>`: windows of users' newest events that a model learns from, as an Arrow IPC stream of
-//! one batch, a row a window.
+//! A record of `<app>.samples.<model>`: windows of users' newest events that a model learns from.
+//!
+//! ```text
+//! "WS1" · kind u8 · checksum u64 · an Arrow IPC stream of one batch, a row a window
+//! ```
+//! The checksum (xxh3, little-endian) is of all that follows it: Arrow trusts the lengths that it reads.
 //!
 //! | column | |
 //! |---|---|
@@ -19,10 +23,14 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt16Type, UInt32Typ
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::hostile::read_hostile;
 
 const TYPES: &str = "types";
+const MAGIC: &[u8; 4] = b"WS1s";
+/// Magic and checksum.
+const HEAD: usize = 12;
 
 /// Windows of users; window `w` has the events `offsets[w]..offsets[w + 1]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,9 +115,16 @@ impl Samples {
         let text = serde_json::to_string(&self.names).map_err(|error| ArrowError::JsonError(error.to_string()))?;
         let schema = Schema::new(fields.collect::<Vec<_>>()).with_metadata(HashMap::from([(TYPES.into(), text)]));
         let batch = RecordBatch::try_new(Arc::new(schema), columns)?;
-        let mut writer = StreamWriter::try_new(out, &batch.schema())?;
+        let start = out.len();
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&[0; HEAD - MAGIC.len()]);
+        let mut writer = StreamWriter::try_new(&mut *out, &batch.schema())?;
         writer.write(&batch)?;
-        Ok(writer.finish()?)
+        writer.finish()?;
+        drop(writer);
+        let checksum = xxh3_64(&out[start + HEAD..]);
+        out[start + MAGIC.len()..start + HEAD].copy_from_slice(&checksum.to_le_bytes());
+        Ok(())
     }
 
     /// Reads a record.
@@ -117,8 +132,13 @@ impl Samples {
     /// # Errors
     /// Where the bytes are none; nothing in them makes this panic.
     pub fn read(bytes: &[u8]) -> Result<Self, SampleError> {
+        let head = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk);
+        let (checksum, stream) = head.ok_or(SampleError::Malformed("it does not begin as samples do"))?;
+        if xxh3_64(stream).to_le_bytes() != *checksum {
+            return Err(SampleError::Malformed("the checksum does not match: the record was cut or changed"));
+        }
         let batch = read_hostile(|| {
-            let mut reader = StreamReader::try_new(bytes, None)?;
+            let mut reader = StreamReader::try_new(stream, None)?;
             reader.next().ok_or_else(|| ArrowError::IpcError("a stream without a batch".into()))?
         })?;
         let names = batch.schema_ref().metadata().get(TYPES).and_then(|text| serde_json::from_str(text).ok());
@@ -232,16 +252,16 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_change_is_an_error_or_samples_and_never_a_panic() {
+    fn every_cut_and_every_change_is_an_error_and_never_a_panic() {
         let mut bytes = Vec::new();
         samples().write(&mut bytes).unwrap();
         for end in 0..bytes.len() {
-            let _ = Samples::read(&bytes[..end]);
+            assert!(Samples::read(&bytes[..end]).is_err(), "cut at {end}");
         }
         for at in 0..bytes.len() {
             for bit in [1, 0x80] {
                 bytes[at] ^= bit;
-                let _ = Samples::read(&bytes);
+                assert!(Samples::read(&bytes).is_err(), "changed at {at}");
                 bytes[at] ^= bit;
             }
         }

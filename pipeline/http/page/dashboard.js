@@ -301,7 +301,7 @@ function drawLearning(told) {
     { name: "model", color: "c1", y: model_nats },
     { name: `best trivial baseline${told.baseline ? `: ${told.baseline}` : ""}`, color: "c3", y: baseline_nats },
     ...(known ? [{ name: "truth", color: "c2", dashed: true, y: truth_nats }] : [])],
-    note: "An event is scored under the forecast in force when the user's previous one had just been folded; of his events in one transaction, the newest." });
+    note: "An event is scored under the forecast in force when the user's previous one had just been folded." });
   const less = (y) => y.map((value, at) => (truth_nats[at] === null ? null : value - truth_nats[at]));
   lines("regret", { ...curve, title: "Regret", unit: "nats above the truth, by events scored", fromZero: known && less(model_nats).every((y) => y >= 0), series: [
     { name: "model", color: "c1", y: less(model_nats) }, { name: "baseline", color: "c3", y: less(baseline_nats) }],
