@@ -8,7 +8,6 @@
 //! | column | |
 //! |---|---|
 //! | `user` | xxh3 of the user's id |
-//! | `context` | so many first events choose the prompts |
 //! | `first_target` | the first event that is a target; no event is a target in two records |
 //! | `types` | of its events, oldest first: places in the list of names that the schema's metadata holds under `types` |
 //! | `times` | of its events, ms, not falling |
@@ -37,8 +36,6 @@ const HEAD: usize = 12;
 pub struct Samples {
     /// (windows): xxh3 of the user's id.
     pub users: Vec<u64>,
-    /// (windows): so many first events choose the prompts.
-    pub context: Vec<u32>,
     /// (windows): the first event that is a target.
     pub first_target: Vec<u32>,
     /// (windows + 1), empty without windows.
@@ -79,13 +76,12 @@ impl Samples {
     }
 
     /// Ends a window whose events were added.
-    pub fn end(&mut self, user: u64, context: u32, first_target: u32) {
+    pub fn end(&mut self, user: u64, first_target: u32) {
         if self.offsets.is_empty() {
             self.offsets.push(0);
         }
         self.offsets.push(self.types.len() as u32);
         self.users.push(user);
-        self.context.push(context);
         self.first_target.push(first_target);
     }
 
@@ -104,12 +100,11 @@ impl Samples {
         let times = list(&offsets, Arc::new(Int64Array::from(self.times_ms.clone())));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt64Array::from(self.users.clone())),
-            Arc::new(UInt32Array::from(self.context.clone())),
             Arc::new(UInt32Array::from(self.first_target.clone())),
             types,
             times,
         ];
-        let names = ["user", "context", "first_target", TYPES, "times"];
+        let names = ["user", "first_target", TYPES, "times"];
         let fields =
             names.iter().zip(&columns).map(|(name, column)| Field::new(*name, column.data_type().clone(), false));
         let text = serde_json::to_string(&self.names).map_err(|error| ArrowError::JsonError(error.to_string()))?;
@@ -146,7 +141,6 @@ impl Samples {
         let (same, times_ms) = values::<Int64Type>(&batch, "times")?;
         let samples = Self {
             users: numbers::<UInt64Type>(&batch, "user")?,
-            context: numbers::<UInt32Type>(&batch, "context")?,
             first_target: numbers::<UInt32Type>(&batch, "first_target")?,
             names: names.ok_or(SampleError::Malformed("its types have no names"))?,
             offsets,
@@ -167,7 +161,7 @@ impl Samples {
         }
         for window in 0..self.len() {
             let (events, first) = (self.events(window), self.first_target[window] as usize);
-            if events.is_empty() || first < 1 || first < self.context[window] as usize || first > events.len() {
+            if events.is_empty() || first < 1 || first > events.len() {
                 return wrong("a window without events before its first target");
             }
             if !self.times_ms[events].is_sorted() {
@@ -223,7 +217,7 @@ mod tests {
                 samples.types.push(event % 2);
                 samples.times_ms.push(i64::from(event) * 1000);
             }
-            samples.end(user, 1, first_target);
+            samples.end(user, first_target);
         }
         samples
     }
@@ -237,10 +231,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let spoil: [fn(&mut Samples); 4] = [
+        let spoil: [fn(&mut Samples); 3] = [
             |samples| samples.names.truncate(1),
             |samples| samples.first_target[1] = 0,
-            |samples| samples.context[0] = 3,
             |samples| samples.times_ms[1] = -5,
         ];
         for spoil in spoil {

@@ -54,7 +54,8 @@ fn wrong_usage_ends_with_2_and_says_what_where_and_what_to_do() {
         (&["replay", "--input", "events=a.jsonl", "--rate", "1", "--speed", "1"], &["--speed"]),
         (&["demo", "--users", "1"], &["--users"]),
         (&["bench", "nothing"], &["path"]),
-        (&["train", "sdim"], &["train"]),
+        (&["train", "sdim"], &["sdim", "prompt_tpp"]),
+        (&["train", "prompt_tpp", "--input", "events=a.jsonl"], &["--output"]),
     ] {
         let (status, error) = fails(arguments);
         assert_eq!(status, 2, "{arguments:?}: {error}");

@@ -57,11 +57,10 @@ impl Evaluate {
         if numbered.dead > 0 {
             tracing::warn!("{} records are no events; `run` shows them as dead letters", numbered.dead);
         }
+        let device = service::device(&config).map_err(Failure::failed)?;
         let shown = match self.protocol {
-            Protocol::Prequential => {
-                self.prequential(&numbered.stream, &service::device(&config).map_err(Failure::failed)?)
-            }
-            Protocol::Matrix => self.matrix(&numbered.stream),
+            Protocol::Prequential => self.prequential(&numbered.stream, &device),
+            Protocol::Matrix => self.matrix(&numbered.stream, &device),
         };
         println!("{}", shown.map_err(Failure::failed)?);
         Ok(())
@@ -80,9 +79,13 @@ impl Evaluate {
             networks.push((name, scores.clone()));
         })?;
         let of = |name: &str| networks.iter().find(|(of, _)| *of == name).map(|(name, scores)| (*name, scores));
-        for (a, b) in
-            [("online", "frozen"), ("prompt", "frozen"), ("prompt", "online"), ("prompt_calibrated", "online")]
-        {
+        for (a, b) in [
+            ("online", "frozen"),
+            ("prompt", "frozen"),
+            ("prompt", "online"),
+            ("prompt_joint", "frozen"),
+            ("prompt_joint", "online"),
+        ] {
             if let (Some(a), Some(b)) = (of(a), of(b)) {
                 report.compare(a, b);
             }
@@ -90,7 +93,7 @@ impl Evaluate {
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
 
-    fn matrix(&self, stream: &Stream) -> Result<String, EvaluateError> {
+    fn matrix(&self, stream: &Stream, device: &shaders::Device) -> Result<String, EvaluateError> {
         let tasks = tasks(stream, self.tasks, Cut::Events)?;
         let mut report = MatrixReport::new(stream, tasks.len());
         for mut model in baselines::all() {
@@ -98,6 +101,7 @@ impl Evaluate {
             tracing::info!(model = name, "evaluating");
             report.add(&name, Matrix::of(stream, &tasks, &mut OnePass(model.as_mut()))?);
         }
+        neural::matrix(stream, &tasks, device, &mut |name, matrix| report.add(name, matrix))?;
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
 }

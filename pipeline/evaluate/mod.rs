@@ -17,7 +17,7 @@
 //! - [`mod@prequential`]: every event scored under the forecast in force, then learned from.
 //! - [`matrix`]: tasks one after another; what is forgotten, what carries over.
 //! - [`baselines`]: models that need no network: constant, bigram, user, blend, hawkes.
-//! - [`neural`]: PromptTPP, frozen and learning in four ways.
+//! - [`neural`]: PromptTPP, frozen and learning in five ways.
 //! - [`mixture`]: log-normal mixtures of gaps.
 //! - [`bootstrap`]: intervals by resampling users. [`sample`]: figures of a sample.
 //! - [`report`]: the JSON and the tables that are printed.

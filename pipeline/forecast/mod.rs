@@ -37,7 +37,7 @@ use self::samples::Sampler;
 use self::scored::Scores;
 use self::version::{Version, VersionError};
 use self::vocabulary::Vocabulary;
-use self::window::{Windows, place};
+use self::window::{Windows, first};
 use crate::encode::Heard;
 use crate::inquiry::UserForecast;
 use crate::metrics::curve::Scored;
@@ -311,8 +311,7 @@ fn add_window(
 ) -> Option<u32> {
     let later = &touched.arrived[arrived..];
     let rank = (touched.ordinal as usize).saturating_sub(later.len());
-    let (first, context) = place(rank);
-    let most = (rank - first).min(bounds.history_max_events);
+    let most = (rank - first(rank)).min(bounds.history_max_events);
     let mut rows: Vec<u32> = if later.is_empty() {
         fold.newest(touched.user, most).collect()
     } else {
@@ -329,6 +328,6 @@ fn add_window(
         rows.retain(|&row| fold.time(row) >= oldest_ms);
     }
     rows.iter().for_each(|&row| windows.event(vocabulary.place(fold.kind(row)), fold.time(row)));
-    windows.end(context.min(rows.len()) as u32, rows.len() as u32, NEVER_MS);
+    windows.end(rows.len() as u32, NEVER_MS);
     Some(newest)
 }

@@ -7,7 +7,7 @@ use schemas::output::{Emit, Output, Record, Room};
 use schemas::sample::Samples;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::window::{EVENTS_MAX, place};
+use super::window::{EVENTS_MAX, cut};
 
 /// Windows of a record: with 64 events each it stays below half of what any topic takes.
 const RECORD_WINDOWS: usize = 512;
@@ -50,35 +50,18 @@ impl Sampler {
         let targets = rows.iter().rev().take_while(|row| is_new(row)).count().min(TARGETS_MAX);
         // Ranks among all events of his; `rows` are the last of them.
         let end = touched.ordinal as usize;
-        let (mut rank, begin) = ((end - targets.min(end)).max(1), end - rows.len().min(end));
+        let begin = end - rows.len().min(end);
         rows.truncate(end);
-        while rank < end {
-            let (first, context) = place(rank);
-            let (first, until) = (first.max(begin), end.min(place(rank).0 + EVENTS_MAX));
+        cut(end - targets.min(end)..end, |events, first_target| {
+            // Where the history is short, so is the window.
+            let (rank, first) = (events.start + first_target, events.start.max(begin));
             if rank > first {
-                let context = context.min(rank - first);
-                self.window(
-                    fold,
-                    touched.task,
-                    user,
-                    &rows[first - begin..until - begin],
-                    (context, rank - first),
-                    out,
-                );
+                self.window(fold, (touched.task, user), &rows[first - begin..events.end - begin], rank - first, out);
             }
-            rank = until.max(rank + 1);
-        }
+        });
     }
 
-    fn window(
-        &mut self,
-        fold: &Fold,
-        task: i32,
-        user: u64,
-        rows: &[u32],
-        (context, first_target): (usize, usize),
-        out: &mut dyn Emit,
-    ) {
+    fn window(&mut self, fold: &Fold, (task, user): (i32, u64), rows: &[u32], first_target: usize, out: &mut dyn Emit) {
         let part = self.parts.entry(task).or_default();
         if part.samples.len() >= RECORD_WINDOWS || part.places.len() + rows.len() > RECORD_NAMES {
             emit(task, part, &mut self.value, out);
@@ -94,7 +77,7 @@ impl Sampler {
             part.samples.types.push(place);
             part.samples.times_ms.push(fold.time(row));
         }
-        part.samples.end(user, context as u32, first_target as u32);
+        part.samples.end(user, first_target as u32);
     }
 
     /// Stages what was taken.

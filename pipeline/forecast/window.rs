@@ -1,21 +1,31 @@
 //! Users' events as windows of a network: at most [`EVENTS_MAX`] events, moved on by half of that. The same rule while
 //! learning, scoring and forecasting.
 
+use std::ops::Range;
+
 use shaders::prompt_tpp::Batch;
 
 /// Events of a window.
 pub const EVENTS_MAX: usize = 64;
-/// Events that a window keeps of the one before it: they choose the prompts, and are looked at only.
-const CONTEXT: usize = EVENTS_MAX / 2;
+/// Events that a window keeps of the one before it.
+const KEPT: usize = EVENTS_MAX / 2;
 
-/// The first event of the window in which the event of this rank (among the user's, from 0) is a target, and how many
-/// events from there are context.
-pub fn place(rank: usize) -> (usize, usize) {
-    if rank < EVENTS_MAX {
-        return (0, 1);
+/// The first event of the window in which the event of this rank (among the user's, from 0) is a target; all before the first
+/// target are context.
+pub fn first(rank: usize) -> usize {
+    if rank < EVENTS_MAX { 0 } else { ((rank - EVENTS_MAX) / KEPT + 1) * KEPT }
+}
+
+/// Cuts a user's targets, his events of these ranks, into windows: the ranks of each window's events, and the first of them that
+/// is a target.
+pub fn cut(ranks: Range<usize>, mut each: impl FnMut(Range<usize>, usize)) {
+    let (mut rank, end) = (ranks.start.max(1), ranks.end);
+    while rank < end {
+        let first = first(rank);
+        let until = end.min(first + EVENTS_MAX);
+        each(first..until, rank - first);
+        rank = until;
     }
-    let first = ((rank - EVENTS_MAX) / CONTEXT + 1) * CONTEXT;
-    (first, CONTEXT.min(rank - first))
 }
 
 /// A batch of windows that grows.
@@ -24,7 +34,6 @@ pub struct Windows {
     offsets: Vec<u32>,
     types: Vec<u32>,
     times_ms: Vec<i64>,
-    context: Vec<u32>,
     first_target: Vec<u32>,
     open_until_ms: Vec<i64>,
 }
@@ -32,12 +41,12 @@ pub struct Windows {
 impl Windows {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.context.len()
+        self.first_target.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.context.is_empty()
+        self.first_target.is_empty()
     }
 
     /// Forgets all windows and keeps the memory.
@@ -45,15 +54,14 @@ impl Windows {
         self.offsets.clear();
         self.types.clear();
         self.times_ms.clear();
-        self.context.clear();
         self.first_target.clear();
         self.open_until_ms.clear();
     }
 
     /// The windows.
     pub fn batch(&self) -> Batch<'_> {
-        let Self { offsets, types, times_ms, context, first_target, open_until_ms } = self;
-        Batch { offsets, types, times_ms, context, first_target, open_until_ms }
+        let Self { offsets, types, times_ms, first_target, open_until_ms } = self;
+        Batch { offsets, types, times_ms, context: first_target, first_target, open_until_ms }
     }
 
     /// Adds an event to the window that is being made.
@@ -62,15 +70,24 @@ impl Windows {
         self.times_ms.push(time_ms);
     }
 
-    /// Ends the window whose events were added: `context`, `first_target`, `open_until_ms` as in [`Batch`].
-    pub fn end(&mut self, context: u32, first_target: u32, open_until_ms: i64) {
+    /// Ends the window whose events were added: `first_target`, `open_until_ms` as in [`Batch`].
+    pub fn end(&mut self, first_target: u32, open_until_ms: i64) {
         if self.offsets.is_empty() {
             self.offsets.push(0);
         }
         self.offsets.push(self.types.len() as u32);
-        self.context.push(context);
         self.first_target.push(first_target);
         self.open_until_ms.push(open_until_ms);
+    }
+
+    /// Gap (ms) and type of every target.
+    pub fn targets(&self) -> impl Iterator<Item = (i64, u32)> {
+        let targets = |n: usize| {
+            let events = self.offsets[n] as usize..self.offsets[n + 1] as usize;
+            (events.start + self.first_target[n] as usize).min(events.end)..events.end
+        };
+        let all = (0..self.len()).flat_map(targets);
+        all.map(|at| (self.times_ms[at] - self.times_ms[at - 1], self.types[at]))
     }
 
     /// Adds window `n` of others.
@@ -78,7 +95,7 @@ impl Windows {
         let events = from.offsets[n] as usize..from.offsets[n + 1] as usize;
         self.types.extend_from_slice(&from.types[events.clone()]);
         self.times_ms.extend_from_slice(&from.times_ms[events]);
-        self.end(from.context[n], from.first_target[n], from.open_until_ms[n]);
+        self.end(from.first_target[n], from.open_until_ms[n]);
     }
 }
 
@@ -89,9 +106,19 @@ mod tests {
     #[test]
     fn every_target_has_a_window_with_events_before_it() {
         for rank in 1..1000 {
-            let (first, context) = place(rank);
-            assert!(first + context <= rank && rank - first < EVENTS_MAX, "{rank}: {first} {context}");
-            assert!(rank < EVENTS_MAX || rank - first >= CONTEXT, "{rank}: {first}");
+            let first = first(rank);
+            assert!(first < rank && rank - first < EVENTS_MAX, "{rank}: {first}");
+            assert!(rank < EVENTS_MAX || rank - first >= KEPT, "{rank}: {first}");
         }
+    }
+
+    #[test]
+    fn every_event_after_the_first_is_a_target_once() {
+        let mut targets = Vec::new();
+        cut(0..300, |events, first_target| {
+            assert!(first_target > 0 && events.len() <= EVENTS_MAX);
+            targets.extend(events.skip(first_target));
+        });
+        assert_eq!(targets, (1..300).collect::<Vec<_>>());
     }
 }

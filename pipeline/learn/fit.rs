@@ -39,6 +39,8 @@ pub fn fit(
     seed: u64,
 ) -> Result<Model, shaders::Error> {
     let mut model = new(device, config, seed)?;
+    let (gaps_ms, types): (Vec<i64>, Vec<u32>) = windows.targets().unzip();
+    model.start_from(&gaps_ms, &types);
     let mut order: Vec<usize> = (0..windows.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xf17);
     let steps = (passes * windows.len().div_ceil(WINDOWS)).max(1);
@@ -51,9 +53,7 @@ pub fn fit(
             batch.clear();
             chosen.iter().for_each(|&at| batch.copy(windows, at));
             let part = 1.0 - FALL * step as f64 / steps as f64;
-            let LearningRates { base, heads, pool, calibration, weight_decay } = LearningRates::warm_up();
-            let rates =
-                LearningRates { base: base * part, heads: heads * part, pool: pool * part, calibration, weight_decay };
+            let rates = LearningRates::warm_up().times(part);
             on_device(&mut model, device, |model| model.step(&batch.batch(), &rates))?;
             step += 1;
         }

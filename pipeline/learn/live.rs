@@ -63,7 +63,7 @@ impl Live {
         let first_target = samples.first_target[window];
         self.pending_targets += (range.len() - first_target as usize) as u64;
         range.for_each(|at| self.windows.event(place_of(samples.types[at]), samples.times_ms[at]));
-        self.windows.end(samples.context[window], first_target, NEVER_MS);
+        self.windows.end(first_target, NEVER_MS);
     }
 
     /// How many windows wait.

@@ -7,7 +7,7 @@ use shaders::Device;
 use shaders::prompt_tpp::{Model, NEVER_MS};
 
 use super::fit;
-use crate::forecast::window::{EVENTS_MAX, Windows, place};
+use crate::forecast::window::{Windows, cut};
 
 /// Users' events so far: each user's whole, as samples tell them.
 #[derive(Debug, Default)]
@@ -63,15 +63,11 @@ impl WarmUp {
     fn windows(&self) -> Windows {
         let mut windows = Windows::default();
         for Events { types, times_ms } in self.users.values() {
-            let (mut rank, end) = (1, types.len());
-            while rank < end {
-                let (first, context) = place(rank);
-                let until = end.min(first + EVENTS_MAX);
-                (first..until).for_each(|at| windows.event(types[at], times_ms[at]));
-                let open_until_ms = if until == end { self.newest_ms } else { NEVER_MS };
-                windows.end(context as u32, (rank - first) as u32, open_until_ms);
-                rank = until;
-            }
+            cut(0..types.len(), |events, first_target| {
+                let open_until_ms = if events.end == types.len() { self.newest_ms } else { NEVER_MS };
+                events.for_each(|at| windows.event(types[at], times_ms[at]));
+                windows.end(first_target as u32, open_until_ms);
+            });
         }
         windows
     }

@@ -9,6 +9,8 @@ pub struct Rates {
     pub learning_rate: f64,
     /// The part of a number that decays per step, times the learning rate.
     pub weight_decay: f64,
+    /// Whether rows without a gradient stay as they are, with their moments: prompts that were not chosen.
+    pub sparse: bool,
 }
 
 /// The state of the optimizer: both moments, flat like the parameters, and each tensor's count of updates.
@@ -43,14 +45,17 @@ impl Adam {
                 continue;
             }
             *clock += 1;
-            let range = tensor.range();
-            adam(
-                &Step::at(*rate, *clock, scale),
-                &gradient[range.clone()],
-                &mut self.first[range.clone()],
-                &mut self.second[range.clone()],
-                &mut parameters[range],
-            );
+            let step = Step::at(*rate, *clock, scale);
+            let rows = if rate.sparse { tensor.rows } else { 1 };
+            let numbers = tensor.range().len() / rows.max(1);
+            for row in 0..rows {
+                let range = tensor.offset + row * numbers..tensor.offset + (row + 1) * numbers;
+                if rate.sparse && gradient[range.clone()].iter().all(|&g| g == 0.0) {
+                    continue;
+                }
+                let moments = (&mut self.first[range.clone()], &mut self.second[range.clone()]);
+                adam(&step, &gradient[range.clone()], moments.0, moments.1, &mut parameters[range]);
+            }
         }
     }
 }
@@ -110,7 +115,8 @@ mod tests {
         let mut adam = Adam::new(&tensors);
         let mut parameters = vec![1.0; 4];
         let rates = |late: f64| {
-            [Rates { learning_rate: 0.1, weight_decay: 0.5 }, Rates { learning_rate: late, weight_decay: 0.0 }]
+            let [first, second] = [(0.1, 0.5), (late, 0.0)];
+            [first, second].map(|(learning_rate, weight_decay)| Rates { learning_rate, weight_decay, sparse: false })
         };
         adam.step(&tensors, &rates(0.0), 1.0, &[3.0, -0.02, 7.0, 7.0], &mut parameters);
         // The first step has the length of the rate, whatever the gradient's; the decay comes on top.
@@ -124,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn a_row_without_gradient_stays_where_gradients_are_sparse() {
+        let mut tensors = Tensors::default();
+        tensors.add("prompts", 2, 2);
+        let (mut adam, mut parameters) = (Adam::new(&tensors), vec![1.0; 4]);
+        let rates = [Rates { learning_rate: 0.1, weight_decay: 0.0, sparse: true }];
+        adam.step(&tensors, &rates, 1.0, &[1.0, 1.0, 2.0, 0.0], &mut parameters);
+        let (before, moments) = (parameters.clone(), adam.first.clone());
+        adam.step(&tensors, &rates, 1.0, &[1.0, 1.0, 0.0, 0.0], &mut parameters);
+        assert_eq!((&parameters[2..], &adam.first[2..]), (&before[2..], &moments[2..]));
+        assert_ne!(parameters[..2], before[..2]);
+    }
+
+    #[test]
     fn moments_follow_the_published_formula() {
         let (mut m, mut v, mut theta) = (0.0f64, 0.0f64, 0.3f64);
         let (mut first, mut second, mut parameters) = (vec![0.0], vec![0.0], vec![0.3f32]);
@@ -133,7 +152,7 @@ mod tests {
             v = 0.999 * v + 0.001 * g * g;
             let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(n as i32)), v / (1.0 - 0.999f64.powi(n as i32)));
             theta -= 0.01 * m_hat / (v_hat.sqrt() + 1e-8);
-            let step = Step::at(Rates { learning_rate: 0.01, weight_decay: 0.0 }, n, 1.0);
+            let step = Step::at(Rates { learning_rate: 0.01, weight_decay: 0.0, sparse: false }, n, 1.0);
             adam(&step, &[g as f32], &mut first, &mut second, &mut parameters);
         }
         assert!((f64::from(parameters[0]) - theta).abs() < 1e-5, "{} {theta}", parameters[0]);

@@ -1,5 +1,6 @@
 //! Users' events as a caller has them, made ready for the tape: times relative, ragged, in f32.
 
+use super::sketch::sketches;
 use super::{Config, Goal};
 use crate::Error;
 use crate::ops::{ALL_TYPES, Feed, Gap, Real, Tape, time_encoding};
@@ -21,7 +22,8 @@ pub struct Batch<'a> {
     pub types: &'a [u32],
     /// (events): milliseconds, not falling within a sequence.
     pub times_ms: &'a [i64],
-    /// (sequences): the first so many events choose the prompts; they are never targets.
+    /// (sequences): the first so many events, the newest of them, choose the prompts; they are never targets. Best all
+    /// before the first target.
     pub context: &'a [u32],
     /// (sequences): the first event that is a target, at least `context` and 1; all before it are only looked at. Only
     /// for learning and scoring.
@@ -37,7 +39,7 @@ impl Batch<'_> {
         self.offsets.len().saturating_sub(1)
     }
 
-    fn range(&self, sequence: usize) -> std::ops::Range<usize> {
+    pub(super) fn range(&self, sequence: usize) -> std::ops::Range<usize> {
         self.offsets[sequence] as usize..self.offsets[sequence + 1] as usize
     }
 
@@ -116,6 +118,7 @@ impl<T: Real> Making<'_, T> {
             *offsets = match *name {
                 "event" => batch.offsets.to_vec(),
                 "prefix" => steps(feed.sequences, |_| per_prompt),
+                "state prompt" => steps(feed.sequences, |_| config.chosen as u32),
                 "query" if config.forecasts => steps(feed.sequences, |b| queries[b].len() as u32),
                 "node" if config.forecasts && self.goal == Goal::Forecast => {
                     steps(feed.sequences, |b| (queries[b].len() * 3 * config.components) as u32)
@@ -149,6 +152,7 @@ impl<T: Real> Making<'_, T> {
                     (0..feed.sequences).map(weight).collect()
                 }
                 "features" => features(batch, config, 0..batch.types.len()),
+                "sketch" => sketches(batch, config),
                 "newest features" => features(batch, config, queries.iter().map(|query| query.newest)),
                 "gap" => queries.iter().map(|query| T::of(config.standardized(query.gap_ms))).collect(),
                 "gap weight" => vec![T::of(1.0 / targets as f64); queries.len()],
@@ -166,6 +170,7 @@ impl<T: Real> Making<'_, T> {
         for (n, (name, _)) in tape.id_inputs.iter().enumerate() {
             feed.ids[n] = match *name {
                 "context" => (0..feed.sequences).map(|b| batch.context[b].min(batch.range(b).len() as u32)).collect(),
+                "state prompts" => vec![config.chosen as u32; feed.sequences],
                 "type" => batch.types.to_vec(),
                 "types before" => types_before(batch, config, 0..batch.types.len()),
                 "types before newest" => types_before(batch, config, queries.iter().map(|query| query.newest)),

@@ -1,5 +1,6 @@
 //! The settings of a model, and the tensors that follow from them.
 
+use super::sketch::SKETCH;
 use crate::Error;
 use crate::ops::{BUMPS, COMPONENTS_MAX, Tensors};
 
@@ -27,6 +28,14 @@ pub struct Config {
     pub chosen: usize,
     /// Rows of a prompt.
     pub prompt_rows: usize,
+    /// Whether there is one pool more, whose prompts are added to what the forecasting head reads. Canonically not.
+    pub state_prompts: bool,
+    /// How many of the context's newest events choose the prompts, by what they bring. Canonically 0: all of them, by
+    /// their types and times.
+    pub retrieval: usize,
+    /// How far a batch must be from the nearest keys, as a part of its own spread, for spare prompts to be taken; see
+    /// `regimes`. Canonically 0: there are no spare ones, all can be chosen from the beginning.
+    pub novelty: f64,
     /// Width of the type head's hidden layer.
     pub hidden: usize,
     /// Components of the mixture of the gap.
@@ -77,9 +86,12 @@ impl Default for Config {
             relative: true,
             heads: 2,
             layers: 2,
-            pool: 10,
+            pool: 40,
             chosen: 5,
             prompt_rows: 5,
+            state_prompts: true,
+            retrieval: 8,
+            novelty: 1.0,
             hidden: 128,
             components: 8,
             self_token: false,
@@ -109,6 +121,10 @@ impl Config {
         Config {
             order_width: 0,
             relative: false,
+            pool: 10,
+            state_prompts: false,
+            retrieval: 0,
+            novelty: 0.0,
             hidden: 64,
             recent: 0,
             gap_inputs: false,
@@ -131,6 +147,8 @@ pub(super) enum Part {
     Heads,
     /// Prompts and their keys.
     Pool,
+    /// Prompts of states.
+    State,
     /// The stream's affine map of the logarithm of time, and a bias per type.
     Calibration,
 }
@@ -159,6 +177,7 @@ impl Config {
     /// All tensors, with the part that each belongs to.
     pub(super) fn tensors(&self) -> (Tensors, Vec<Part>) {
         let (d, input) = (self.width, self.width + self.encoding());
+        let key = if self.retrieval > 0 { SKETCH } else { input };
         let mut list: Vec<(String, usize, usize, Part)> = Vec::new();
         let mut add = |name: &str, rows, columns, part| list.push((name.to_owned(), rows, columns, part));
         add("embedding", self.types, d, Part::Base);
@@ -185,7 +204,7 @@ impl Config {
                         d,
                         Part::Pool,
                     );
-                    add(&format!("head{head}.layer{layer}.{pool}.keys"), self.pool, input, Part::Pool);
+                    add(&format!("head{head}.layer{layer}.{pool}.keys"), self.pool, key, Part::Pool);
                 }
             }
         }
@@ -207,6 +226,10 @@ impl Config {
             add("intensity.bias", 1, self.types, Part::Heads);
             add("intensity.log_scale", 1, self.types, Part::Heads);
         }
+        if self.has_state_prompts() {
+            add("state.prompts", self.pool, state + self.recent * self.features(), Part::State);
+            add("state.keys", self.pool, key, Part::Pool);
+        }
         let mut tensors = Tensors::default();
         list.iter().for_each(|(name, rows, columns, _)| tensors.add(name, *rows, *columns));
         (tensors, list.into_iter().map(|(_, _, _, part)| part).collect())
@@ -214,9 +237,13 @@ impl Config {
 }
 
 impl Config {
-    /// Pools: one for keys and one for values per head and layer.
+    /// Pools: one for keys and one for values per head and layer, and one of states.
     pub(super) fn pools(&self) -> usize {
-        2 * self.heads * self.layers
+        2 * self.heads * self.layers + usize::from(self.has_state_prompts())
+    }
+
+    pub(super) fn has_state_prompts(&self) -> bool {
+        self.forecasts && self.state_prompts
     }
 
     /// What turns -ln of the density of the standardized logarithm into that of the gap in units.
@@ -239,6 +266,9 @@ impl Config {
         }
         if self.chosen > self.pool || self.chosen == 0 {
             return wrong("of a pool at least 1 and at most all prompts can be chosen");
+        }
+        if self.novelty > 0.0 && self.retrieval == 0 {
+            return wrong("novelty needs retrieval of at least 1: regimes are told apart by what happened of late");
         }
         if self.components == 0 || self.components > COMPONENTS_MAX {
             return wrong("a mixture has from 1 to 16 components");

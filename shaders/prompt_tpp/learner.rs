@@ -6,6 +6,12 @@ use super::{Batch, Goal, Model, Part};
 use crate::Error;
 use crate::ops::{Rates, norm};
 
+/// More than cosines can differ by.
+const SPARE: f32 = 4.0;
+
+/// Prompts that are added to a state learn at this part of the pool's rate: nothing stands between them and the heads.
+const STATE_SHARE: f64 = 0.1;
+
 /// Learning rates by part; a part whose rate is 0 is frozen: its tensors, moments and clocks stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearningRates {
@@ -33,7 +39,8 @@ impl LearningRates {
     }
 
     /// The base is frozen; prompts, keys and heads go on. Prompts stand behind a mean over many: they bear, and need, a
-    /// rate a hundred times that of the heads (3e-2 and 3e-4).
+    /// rate up to a hundred times that of the heads (1e-2 and 1e-4). What a regime that comes back must find again, heads
+    /// do not keep: then their rate is 0.
     pub const fn prompt(pool: f64, heads: f64) -> LearningRates {
         LearningRates { base: 0.0, heads, pool, calibration: 0.0, weight_decay: 0.0 }
     }
@@ -43,14 +50,22 @@ impl LearningRates {
         LearningRates { base: 0.0, heads: 0.0, pool: 0.0, calibration: rate, weight_decay: 0.0 }
     }
 
+    /// All rates, `part` of them: for a rate that falls.
+    pub fn times(&self, part: f64) -> LearningRates {
+        let LearningRates { base, heads, pool, calibration, weight_decay } = *self;
+        let [base, heads, pool, calibration] = [base, heads, pool, calibration].map(|rate| rate * part);
+        LearningRates { base, heads, pool, calibration, weight_decay }
+    }
+
     fn of(&self, part: Part) -> Rates {
         let (learning_rate, weight_decay) = match part {
             Part::Base => (self.base, self.weight_decay),
             Part::Heads => (self.heads, self.weight_decay),
             Part::Pool => (self.pool, 0.0),
+            Part::State => (self.pool * STATE_SHARE, 0.0),
             Part::Calibration => (self.calibration, 0.0),
         };
-        Rates { learning_rate, weight_decay }
+        Rates { learning_rate, weight_decay, sparse: matches!(part, Part::Pool | Part::State) }
     }
 }
 
@@ -76,7 +91,7 @@ impl Model {
     /// [`Error::Shape`] for a malformed batch; what the device says. Nothing has changed then.
     pub fn step(&mut self, batch: &Batch<'_>, rates: &LearningRates) -> Result<Step, Error> {
         batch.check(self.config.types)?;
-        let penalties = self.penalties();
+        let penalties = self.penalties(self.config.usage_weight);
         let mut random = generator(self.counters.seed, u64::MAX - self.counters.steps);
         let mut making = Making {
             config: &self.config,
@@ -88,9 +103,9 @@ impl Model {
         };
         let feed = making.feed(self.learn.tape(), batch);
         let run = self.learn.run(&self.parameters, &feed, Some(&mut self.gradient))?;
-        let rates: Vec<Rates> = self.parts.iter().map(|&part| rates.of(part)).collect();
+        let of_parts: Vec<Rates> = self.parts.iter().map(|&part| rates.of(part)).collect();
         // What is frozen has no part in the gradient's length.
-        for (tensor, rate) in self.tensors.iter().zip(&rates) {
+        for (tensor, rate) in self.tensors.iter().zip(&of_parts) {
             if rate.learning_rate == 0.0 {
                 self.gradient[tensor.range()].fill(0.0);
             }
@@ -102,7 +117,8 @@ impl Model {
         let applied = loss.is_finite() && gradient_norm.is_finite();
         if applied {
             self.count(&run.ids, batch);
-            self.update(rates, gradient_norm);
+            self.update(of_parts, gradient_norm);
+            self.follow_regime(batch, rates);
         }
         Ok(Step { loss, distance, targets, gradient_norm, applied })
     }
@@ -113,7 +129,7 @@ impl Model {
         let rise = (self.counters.steps as f64 / self.config.rise_steps.max(1) as f64).min(1.0);
         rates.iter_mut().for_each(|rate| rate.learning_rate *= rise);
         let scale = (self.config.gradient_norm_max / gradient_norm.max(1e-12)).min(1.0) as f32;
-        let of_pool = |part: &Part| *part == Part::Pool;
+        let of_pool = |part: &Part| matches!(part, Part::Pool | Part::State);
         let trains_pool = self.parts.iter().zip(&rates).any(|(part, rate)| of_pool(part) && rate.learning_rate > 0.0);
         let (mut now, mut later) = (rates.clone(), rates);
         for ((now, later), part) in now.iter_mut().zip(&mut later).zip(&self.parts) {
@@ -148,12 +164,14 @@ impl Model {
         }
     }
 
-    /// Against collapse onto few prompts (spec 3.4): weight * ln(1 + share * prompts), by pool.
-    fn penalties(&self) -> Vec<Vec<f32>> {
+    /// By pool, what is subtracted from the cosines: of prompts in use, against collapse onto few of them, weight *
+    /// ln(1 + share * prompts) (spec 3.4); spare ones are out of reach.
+    pub(super) fn penalties(&self, weight: f64) -> Vec<Vec<f32>> {
+        let in_use = self.in_use();
         let of_pool = |usage: &[u64]| {
             let all = usage.iter().sum::<u64>().max(1) as f64;
-            let penalty = |&n: &u64| self.config.usage_weight * (n as f64 / all * self.config.pool as f64).ln_1p();
-            usage.iter().map(|n| penalty(n) as f32).collect()
+            let penalty = |n: u64| weight * (n as f64 / all * self.config.pool as f64).ln_1p();
+            usage.iter().enumerate().map(|(m, &n)| if m < in_use { penalty(n) as f32 } else { SPARE }).collect()
         };
         self.usage.chunks_exact(self.config.pool).map(of_pool).collect()
     }

@@ -4,7 +4,8 @@
 //! attention (A-NHP, Yang et al. 2022): events attend to earlier events and to a prefix of prompts, and a query row,
 //! standing for "after the last event", to all events before it. Each head and layer has a pool for its keys and one
 //! for its values: prompts with a key each; those whose keys are nearest to the user's context are taken. The context
-//! is a user's first events in the window, never a target, so that the choice cannot see what it helps to forecast.
+//! is what the user did before the first target, so that the choice cannot see what it helps to forecast. One pool more
+//! has prompts that are added to the state which the forecasting head reads.
 //!
 //! Two heads read the query row. The forecasting head is a mixture of log-normal distributions of the gap and a
 //! distribution of the type given the gap (intensity-free, Shchur et al. 2020). The intensity head, beside it, gives
@@ -16,8 +17,9 @@
 //!
 //! - this file: the forward pass as it is recorded; the backward pass follows from it;
 //! - `config`: the settings and the tensors that follow from them;
-//! - `batch`: users' events as they come, made ready for the tape;
-//! - `model`: [`Model`], the public face; `learner`: its step; `state`: saving, loading, growing;
+//! - `batch`: users' events as they come, made ready for the tape; `sketch`: what chooses the prompts;
+//! - `model`: [`Model`], the public face; `start`: how it begins; `learner`: its step; `regimes`: prompts that are spare,
+//!   in use, or wait for their regime; `state`: saving, loading, growing;
 //! - `forecast`: what a mixture says about gaps.
 
 mod batch;
@@ -26,6 +28,9 @@ mod config;
 mod forecast;
 mod learner;
 mod model;
+mod regimes;
+mod sketch;
+mod start;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -36,6 +41,7 @@ pub use config::{Config, SIGMA_MIN};
 pub use forecast::{Forecasts, Mixture};
 pub use learner::{LearningRates, Step};
 pub use model::{Model, Scores};
+use sketch::SKETCH;
 
 use crate::ops::{Axis, Form, Function, Ids, KeyValue, Owner, Tape, Tensors, Value};
 
@@ -103,10 +109,15 @@ impl Network {
             let (row, features) = network.events(config, tensors, names, newest, query);
             (start, newest_features) = (Some(row), features);
         }
+        let about = if config.retrieval > 0 {
+            network.tape.input("sketch", sequence, SKETCH)
+        } else {
+            let tape = &mut network.tape;
+            let of_types = tape.segment(z, context, true, sequence).detached();
+            let of_times = tape.segment(times, context, true, sequence);
+            tape.concat(&[of_types, of_times])
+        };
         let tape = &mut network.tape;
-        let of_types = tape.segment(z, context, true, sequence).detached();
-        let of_times = tape.segment(times, context, true, sequence);
-        let about = tape.concat(&[of_types, of_times]);
 
         let mut all = Vec::new();
         if config.forecasts {
@@ -129,6 +140,10 @@ impl Network {
             let mut state = states.next().expect("one state per kind of query");
             if let Some(features) = newest_features {
                 state = network.tape.concat(&[state, features]);
+            }
+            if config.state_prompts {
+                let prompts = encoder.state_prompts(&mut network, sequence, about);
+                state = network.tape.expand(state, prompts, Owner::Sequence);
             }
             network.forecasting_head(config, tensors, state, goal, (query, node));
         }
@@ -304,17 +319,33 @@ impl Encoder<'_> {
         tape.linear(x, of_x, None, Some(y))
     }
 
-    /// The chosen prompts of one pool, projected like the rows beside which they stand (spec 3).
-    fn prompts(&self, network: &mut Network, at: &str, name: &str, about: Value) -> Value {
-        let (tape, d) = (&mut network.tape, self.config.width);
-        let keys = tape.tensor(self.tensors, &format!("{at}.{name}.keys"));
+    /// The mean of the chosen prompts of the pool of states.
+    fn state_prompts(&self, network: &mut Network, sequence: Axis, about: Value) -> Value {
+        let chosen = self.choose(network, "state", about);
+        let tape = &mut network.tape;
+        let (axis, count) = (tape.axis("state prompt"), tape.input_ids("state prompts", sequence, 1));
+        let prompts = tape.tensor(self.tensors, "state.prompts");
+        let rows = tape.gather(prompts, chosen, 1, axis);
+        tape.segment(rows, count, true, sequence)
+    }
+
+    /// The prompts of the pool at `at` whose keys are nearest to what the context is about.
+    fn choose(&self, network: &mut Network, at: &str, about: Value) -> Ids {
+        let tape = &mut network.tape;
+        let keys = tape.tensor(self.tensors, &format!("{at}.keys"));
         let cosines = tape.cosine(about, keys);
         let penalty = tape.input("penalty", Axis::Table(self.config.pool), 1);
         let chosen = tape.top(cosines, Some(penalty), self.context, self.config.chosen);
         tape.output_ids(chosen);
         let distance = tape.distance(cosines, chosen);
         network.places.distances.push(tape.loss(distance, self.match_weights));
+        chosen
+    }
 
+    /// The chosen prompts of one pool, projected like the rows beside which they stand (spec 3).
+    fn prompts(&self, network: &mut Network, at: &str, name: &str, about: Value) -> Value {
+        let chosen = self.choose(network, &format!("{at}.{name}"), about);
+        let (tape, d) = (&mut network.tape, self.config.width);
         let weight = tape.tensor(self.tensors, &format!("{at}.{name}.weight"));
         let bias = tape.tensor(self.tensors, &format!("{at}.{name}.bias"));
         let prompts = tape.tensor(self.tensors, &format!("{at}.{name}.prompts"));

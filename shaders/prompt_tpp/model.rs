@@ -84,6 +84,8 @@ pub(super) struct Counters {
     pub steps: u64,
     /// Of them, since the pool's last update.
     pub pool_pending: u64,
+    /// Groups of prompts with keys of their own; none while the base learns. See `regimes`.
+    pub groups: u64,
 }
 
 /// The log-likelihood of every target of a batch, sequence by sequence.
@@ -211,7 +213,7 @@ impl Model {
     fn feed(&self, batch: &Batch<'_>, goal: Goal, grid: Option<(&[u32], &[i64])>) -> Result<Feed<f32>, Error> {
         batch.check(self.config.types)?;
         let engine = if goal == Goal::Learn { &self.learn } else { &self.forecast };
-        let penalties = vec![vec![0.0; self.config.pool]; self.config.pools()];
+        let penalties = self.penalties(0.0);
         let mut making = Making {
             config: &self.config,
             goal,
@@ -261,7 +263,7 @@ pub(super) fn initial(config: &Config, tensors: &Tensors, seed: u64) -> Vec<f32>
             *value = match tensor.name.as_str() {
                 "embedding" | "query.embedding" | "before.embedding" => spread * gaussian(&mut generator),
                 name if name.ends_with(".prompts") || name.ends_with(".keys") => 2.0 * uniform(&mut generator) - 1.0,
-                "calibration.time" | "calibration.type" | "intensity.log_scale" | "type.bias" => 0.0,
+                "state.prompts" | "calibration.time" | "calibration.type" | "intensity.log_scale" | "type.bias" => 0.0,
                 "gap.bias" => match (place / config.components, place % config.components) {
                     (0, _) => 0.0,
                     (1, m) => 4.0 * (m as f64 + 0.5) / config.components as f64 - 2.0,

@@ -12,6 +12,7 @@ const FIRST: &str = "adam.first.";
 const SECOND: &str = "adam.second.";
 const POOL: &str = "pool.sum.";
 const CLOCKS: &str = "adam.clocks";
+const GROUPS: &str = "pool.groups";
 const USAGE: &str = "pool.usage";
 const COUNTERS: &str = "counters";
 
@@ -22,6 +23,7 @@ impl Model {
         self.tensors.named("", &self.parameters, &mut named);
         let scales = [self.config.unit_ms, self.config.log_gap_mean, self.config.log_gap_deviation];
         named.insert(SCALES.to_owned(), Entry::integers(&scales.map(f64::to_bits)));
+        named.insert(GROUPS.to_owned(), Entry::integers(&[self.counters.groups]));
         named
     }
 
@@ -33,7 +35,7 @@ impl Model {
         self.tensors.named(POOL, &self.pool_sum, &mut named);
         named.insert(CLOCKS.to_owned(), Entry::integers(&self.adam.clocks));
         named.insert(USAGE.to_owned(), Entry::integers(&self.usage));
-        let Counters { seed, steps, pool_pending } = self.counters;
+        let Counters { seed, steps, pool_pending, .. } = self.counters;
         named.insert(COUNTERS.to_owned(), Entry::integers(&[seed, steps, pool_pending]));
         named
     }
@@ -61,7 +63,8 @@ impl Model {
         model.adam.clocks = integers(&mut named, CLOCKS, model.adam.clocks.len())?;
         model.usage = integers(&mut named, USAGE, model.usage.len())?;
         let counters = integers(&mut named, COUNTERS, 3)?;
-        model.counters = Counters { seed: counters[0], steps: counters[1], pool_pending: counters[2] };
+        let [seed, steps, pool_pending] = [0, 1, 2].map(|n| counters[n]);
+        model.counters = Counters { seed, steps, pool_pending, ..model.counters };
         refuse_extra(&named)?;
         Ok(model)
     }
@@ -77,8 +80,10 @@ impl Model {
         config.unit_ms = f64::from_bits(scales[0]);
         config.log_gap_mean = f64::from_bits(scales[1]);
         config.log_gap_deviation = f64::from_bits(scales[2]);
+        let groups = integers(named, GROUPS, 1)?[0];
         let mut model = Model::new(device, config, seed)?;
         model.parameters = parameters;
+        model.counters.groups = groups;
         Ok(model)
     }
 

@@ -49,6 +49,9 @@ pub(super) fn fit(
 ) -> Result<Model, EvaluateError> {
     let failed = |error: shaders::Error| EvaluateError::Model { model: "prompt_tpp".into(), source: Box::new(error) };
     let mut model = Model::new(device, config, seed).map_err(failed)?;
+    let gaps: Vec<i64> = past.targets(0..past.len()).map(|position| past.gap_ms(position)).collect();
+    let types: Vec<u32> = past.targets(0..past.len()).map(|position| past.event(position).kind).collect();
+    model.start_from(&gaps, &types);
     let windows = windows(past);
     let mut order: Vec<usize> = (0..windows.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xf17);
@@ -62,10 +65,7 @@ pub(super) fn fit(
             let mut batch = Windows::default();
             chosen.iter().for_each(|&at| batch.push(&windows[at]));
             let part = 1.0 - FALL * step as f64 / steps as f64;
-            let LearningRates { base, heads, pool, calibration, weight_decay } = LearningRates::warm_up();
-            let rates =
-                LearningRates { base: base * part, heads: heads * part, pool: pool * part, calibration, weight_decay };
-            model.step(&batch.batch(), &rates).map_err(failed)?;
+            model.step(&batch.batch(), &LearningRates::warm_up().times(part)).map_err(failed)?;
             step += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! PromptTPP in the protocol: one network, fitted once, that goes on in five ways.
+//! PromptTPP in the protocol: one network, fitted once, that goes on in six ways.
 //!
 //! | name | after the fit |
 //! |---|---|
@@ -7,11 +7,14 @@
 //! | `calibrated` | only an affine map of log time and a bias per type |
 //! | `prompt` | prompts, keys and heads; the base is frozen |
 //! | `prompt_calibrated` | both |
+//! | `prompt_joint` | everything, prompts and keys at a rate of their own, as the paper has it |
 //!
 //! # Layout
-//! - [`fit`](mod@fit): the fit. `windows`: users' events as the network takes them.
+//! - [`fit`](mod@fit): the fit. `windows`: users' events as the network takes them. `tasks`: the same ways in the matrix
+//!   protocol.
 
 mod fit;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -23,18 +26,26 @@ use shaders::prompt_tpp::{Forecasts, LearningRates, Model};
 
 use self::windows::Windows;
 use super::prequential::score;
+pub use tasks::matrix;
+
 use super::{EvaluateError, Forecaster, Judgment, Outcome, Past, Score, Scores, Stream};
 
 /// Passes over the fitted part that are tried, until more of them do worse.
-const PASSES: [usize; 4] = [8, 20, 60, 150];
+const PASSES: [usize; 5] = [5, 10, 20, 40, 80];
 /// More windows than this, passes times windows, are too many.
 const WINDOWS_MAX: usize = 300_000;
 /// Learning rates that are tried. Higher ones of base and heads win on the short validation part of some streams and drift
 /// on the rest.
-const ONLINE: [f64; 2] = [1e-4, 3e-4];
-const PROMPT: [(f64, f64); 4] = [(1e-3, 1e-4), (3e-3, 3e-4), (1e-2, 3e-4), (3e-2, 3e-4)];
-const CALIBRATED: [f64; 3] = [1e-3, 3e-3, 1e-2];
+const ONLINE: [f64; 3] = [3e-5, 1e-4, 3e-4];
+const PROMPT: [(f64, f64); 4] = [(1e-3, 1e-4), (3e-3, 1e-4), (1e-2, 1e-4), (1e-2, 3e-4)];
+const CALIBRATED: [f64; 3] = [3e-4, 1e-3, 3e-3];
+const JOINT: [f64; 3] = [1e-3, 3e-3, 1e-2];
 const SEED: u64 = 0;
+/// Events from one step to the next (spec 3.5).
+const BLOCK: usize = 64;
+
+/// The ways to go on, in the order of reports.
+const WAYS: [&str; 6] = ["frozen", "online", "calibrated", "prompt", "prompt_calibrated", "prompt_joint"];
 
 /// A way to go on.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +55,7 @@ struct Way {
     rates: Option<LearningRates>,
 }
 
-/// Evaluates all five ways; gives the scores of each to `each` as they are there.
+/// Evaluates all six ways; gives the scores of each to `each` as they are there.
 ///
 /// # Errors
 /// Where the device fails, or a score is not finite.
@@ -54,23 +65,10 @@ pub fn evaluate(
     each: &mut dyn FnMut(&'static str, &Scores),
 ) -> Result<(), EvaluateError> {
     let split = stream.split();
-    let (warm_up, half) = (stream.until(split.warm_up), stream.until(split.scored));
-    let config = fit::config(warm_up);
-    let mut best: Option<(f64, usize, Model)> = None;
-    let windows = fit::windows(warm_up).len();
-    for passes in PASSES.into_iter().filter(|passes| *passes == PASSES[0] || passes * windows <= WINDOWS_MAX) {
-        let model = fit::fit(device, config.clone(), warm_up, passes, SEED)?;
-        let frozen = Way { name: "frozen", rates: None };
-        let nats = mean(&score(half, split.warm_up, &mut Network::new(&model, device, frozen)?)?);
-        tracing::info!(passes, nats, "fitted to the warm-up, scored on the validation part");
-        if best.as_ref().is_some_and(|(least, ..)| nats >= *least) {
-            break;
-        }
-        best = Some((nats, passes, model));
-    }
-    let (_, passes, model) = best.expect("more than none are tried");
+    let half = stream.until(split.scored);
+    let (passes, model) = best_fit(half, split.warm_up, device)?;
     let ways = choose(half, split.warm_up, &model, device)?;
-    let model = fit::fit(device, config, half, passes, SEED)?;
+    let model = fit::fit(device, model.config().clone(), half, passes, SEED)?;
     for way in ways {
         tracing::info!(model = way.name, "evaluating");
         each(way.name, &score(stream.whole(), split.scored, &mut Network::new(&model, device, way)?)?);
@@ -78,8 +76,27 @@ pub fn evaluate(
     Ok(())
 }
 
+/// The network fitted to the events before `warm_up`, with as many passes as do best on the others.
+fn best_fit(past: Past<'_>, warm_up: usize, device: &Device) -> Result<(usize, Model), EvaluateError> {
+    let fitted = past.until(warm_up);
+    let (config, windows) = (fit::config(fitted), fit::windows(fitted).len());
+    let mut best: Option<(f64, usize, Model)> = None;
+    for passes in PASSES.into_iter().filter(|passes| *passes == PASSES[0] || passes * windows <= WINDOWS_MAX) {
+        let model = fit::fit(device, config.clone(), fitted, passes, SEED)?;
+        let frozen = Way { name: "frozen", rates: None };
+        let nats = mean(&score(past, warm_up, &mut Network::new(&model, device, frozen)?)?);
+        tracing::info!(passes, nats, "fitted to the warm-up, scored on the validation part");
+        if best.as_ref().is_some_and(|(least, ..)| nats >= *least) {
+            break;
+        }
+        best = Some((nats, passes, model));
+    }
+    let (_, passes, model) = best.expect("more than none are tried");
+    Ok((passes, model))
+}
+
 /// The rates that do best from `warm_up` on, by way.
-fn choose(past: Past<'_>, warm_up: usize, model: &Model, device: &Device) -> Result<[Way; 5], EvaluateError> {
+fn choose(past: Past<'_>, warm_up: usize, model: &Model, device: &Device) -> Result<[Way; 6], EvaluateError> {
     let best = |name: &'static str, tried: &[LearningRates]| {
         let mut best: Option<(f64, LearningRates)> = None;
         for &rates in tried {
@@ -96,14 +113,9 @@ fn choose(past: Past<'_>, warm_up: usize, model: &Model, device: &Device) -> Res
     let calibrated = best("calibrated", &CALIBRATED.map(LearningRates::calibrated))?;
     let prompt = best("prompt", &PROMPT.map(|(pool, heads)| LearningRates::prompt(pool, heads)))?;
     let both = LearningRates { calibration: calibrated.calibration, ..prompt };
-    let way = |name, rates| Way { name, rates };
-    Ok([
-        way("frozen", None),
-        way("online", Some(online)),
-        way("calibrated", Some(calibrated)),
-        way("prompt", Some(prompt)),
-        way("prompt_calibrated", Some(both)),
-    ])
+    let joint = best("prompt_joint", &JOINT.map(|pool| LearningRates { pool, ..online }))?;
+    let rates = [None, Some(online), Some(calibrated), Some(prompt), Some(both), Some(joint)];
+    Ok(std::array::from_fn(|n| Way { name: WAYS[n], rates: rates[n] }))
 }
 
 fn mean(scores: &Scores) -> f64 {
@@ -134,6 +146,10 @@ fn failed(model: &str, error: shaders::Error) -> EvaluateError {
 impl Forecaster for Network {
     fn name(&self) -> &str {
         self.way.name
+    }
+
+    fn block(&self) -> usize {
+        BLOCK
     }
 
     fn tune(&mut self, _: Past<'_>, _: usize) -> Result<(), EvaluateError> {

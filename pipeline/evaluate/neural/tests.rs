@@ -3,8 +3,9 @@
 use shaders::Device;
 use shaders::prompt_tpp::{LearningRates, Model};
 
-use super::{Network, Way, fit};
+use super::{Network, Way, fit, matrix};
 use crate::evaluate::baselines::all;
+use crate::evaluate::matrix::{Cut, tasks};
 use crate::evaluate::prequential::score;
 use crate::evaluate::regimes::Truth;
 use crate::evaluate::tests::worlds;
@@ -89,4 +90,19 @@ fn batches_and_their_order_change_no_forecast() {
     }
     alone.reverse();
     assert_eq!(together, alone);
+}
+
+#[test]
+fn a_matrix_shows_what_each_way_forgets() {
+    let stream = worlds::stream(&worlds::there_and_back(EVENTS), 2 * EVENTS);
+    let tasks = tasks(&stream, 2, Cut::Events).unwrap();
+    let mut matrices = Vec::new();
+    matrix(&stream, &tasks, &Device::Cpu, &mut |name, matrix| matrices.push((name, matrix))).unwrap();
+    assert_eq!(matrices.iter().map(|(name, _)| *name).collect::<Vec<_>>(), super::WAYS);
+    let (_, frozen) = &matrices[0];
+    assert!(frozen.after[0][0] < frozen.initial[0] && frozen.after[0] == frozen.after[1], "{frozen:?}");
+    for (name, matrix) in &matrices[1..] {
+        assert_eq!((&matrix.initial, &matrix.after[0]), (&frozen.initial, &frozen.after[0]), "{name} begins as frozen");
+        assert!(matrix.after[1][1] < matrix.after[0][1], "{name} learns: {matrix:?}");
+    }
 }

@@ -6,17 +6,13 @@ use crate::evaluate::Past;
 
 /// Events of a window.
 const EVENTS_MAX: usize = 64;
-/// Events that a window keeps of the one before it: they choose the prompts, and are looked at only.
-const CONTEXT: usize = EVENTS_MAX / 2;
+/// Events that a window keeps of the one before it.
+const KEPT: usize = EVENTS_MAX / 2;
 
-/// The first event of the window in which the event of this rank (among the user's, from 0) is a target, and how many
-/// events from there are context. The same while learning, scoring and forecasting.
-fn place(rank: usize) -> (usize, usize) {
-    if rank < EVENTS_MAX {
-        return (0, 1);
-    }
-    let first = ((rank - EVENTS_MAX) / CONTEXT + 1) * CONTEXT;
-    (first, CONTEXT.min(rank - first))
+/// The first event of the window in which the event of this rank (among the user's, from 0) is a target. The same while
+/// learning, scoring and forecasting; all before the first target are context.
+fn first(rank: usize) -> usize {
+    if rank < EVENTS_MAX { 0 } else { ((rank - EVENTS_MAX) / KEPT + 1) * KEPT }
 }
 
 /// A batch of windows that grows.
@@ -25,7 +21,6 @@ pub(super) struct Windows {
     offsets: Vec<u32>,
     types: Vec<u32>,
     times_ms: Vec<i64>,
-    context: Vec<u32>,
     first_target: Vec<u32>,
     open_until_ms: Vec<i64>,
 }
@@ -33,19 +28,19 @@ pub(super) struct Windows {
 impl Windows {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.context.len()
+        self.first_target.len()
     }
 
     /// The windows.
     pub fn batch(&self) -> Batch<'_> {
-        let Self { offsets, types, times_ms, context, first_target, open_until_ms } = self;
-        Batch { offsets, types, times_ms, context, first_target, open_until_ms }
+        let Self { offsets, types, times_ms, first_target, open_until_ms } = self;
+        Batch { offsets, types, times_ms, context: first_target, first_target, open_until_ms }
     }
 
     /// The window after the newest event of `history`, for a forecast.
     pub fn add_forecast(&mut self, past: Past<'_>, history: &[u32]) {
-        let (first, context) = place(history.len());
-        self.add(past, &history[first..], context, history.len() - first, NEVER_MS);
+        let events = &history[first(history.len())..];
+        self.push(&Window::new(past, events, events.len(), NEVER_MS));
     }
 
     /// The same windows with what came after them, by type and gap, as targets.
@@ -58,7 +53,7 @@ impl Windows {
             all.times_ms.extend_from_slice(&self.times_ms[events.clone()]);
             all.types.push(kind);
             all.times_ms.push(newest.saturating_add(gap_ms));
-            all.end(self.context[window], events.len() as u32, NEVER_MS);
+            all.end(events.len() as u32, NEVER_MS);
         }
         all
     }
@@ -74,14 +69,14 @@ impl Windows {
     ) {
         let (mut rank, end) = (ranks.start.max(1), ranks.end);
         if rank >= end && open_until_ms != NEVER_MS {
-            let (first, context) = place(end);
-            each(Window::new(past, &history[first..end], context, end - first, open_until_ms));
+            let first = first(end);
+            each(Window::new(past, &history[first..end], end - first, open_until_ms));
         }
         while rank < end {
-            let (first, context) = place(rank);
+            let first = first(rank);
             let until = end.min(first + EVENTS_MAX);
             let open = if until == end { open_until_ms } else { NEVER_MS };
-            each(Window::new(past, &history[first..until], context, rank - first, open));
+            each(Window::new(past, &history[first..until], rank - first, open));
             rank = until;
         }
     }
@@ -90,19 +85,14 @@ impl Windows {
     pub fn push(&mut self, window: &Window) {
         self.types.extend_from_slice(&window.types);
         self.times_ms.extend_from_slice(&window.times_ms);
-        self.end(window.context, window.first_target, window.open_until_ms);
+        self.end(window.first_target, window.open_until_ms);
     }
 
-    fn add(&mut self, past: Past<'_>, events: &[u32], context: usize, first_target: usize, open_until_ms: i64) {
-        self.push(&Window::new(past, events, context, first_target, open_until_ms));
-    }
-
-    fn end(&mut self, context: u32, first_target: u32, open_until_ms: i64) {
+    fn end(&mut self, first_target: u32, open_until_ms: i64) {
         if self.offsets.is_empty() {
             self.offsets.push(0);
         }
         self.offsets.push(self.types.len() as u32);
-        self.context.push(context);
         self.first_target.push(first_target);
         self.open_until_ms.push(open_until_ms);
     }
@@ -113,18 +103,16 @@ impl Windows {
 pub(super) struct Window {
     types: Vec<u32>,
     times_ms: Vec<i64>,
-    context: u32,
     first_target: u32,
     open_until_ms: i64,
 }
 
 impl Window {
-    fn new(past: Past<'_>, events: &[u32], context: usize, first_target: usize, open_until_ms: i64) -> Self {
+    fn new(past: Past<'_>, events: &[u32], first_target: usize, open_until_ms: i64) -> Self {
         let of = |&position: &u32| past.event(position as usize);
         Self {
             types: events.iter().map(|position| of(position).kind).collect(),
             times_ms: events.iter().map(|position| of(position).time_ms).collect(),
-            context: context as u32,
             first_target: first_target as u32,
             open_until_ms,
         }
@@ -138,9 +126,9 @@ mod tests {
     #[test]
     fn every_target_has_a_window_with_events_before_it() {
         for rank in 1..1000 {
-            let (first, context) = place(rank);
-            assert!(first + context <= rank && rank - first < EVENTS_MAX, "{rank}: {first} {context}");
-            assert!(rank < EVENTS_MAX || rank - first >= CONTEXT, "{rank}: {first}");
+            let first = first(rank);
+            assert!(first < rank && rank - first < EVENTS_MAX, "{rank}: {first}");
+            assert!(rank < EVENTS_MAX || rank - first >= KEPT, "{rank}: {first}");
         }
     }
 }

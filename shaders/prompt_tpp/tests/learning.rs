@@ -73,7 +73,7 @@ fn what_is_frozen_stays_and_chosen_prompts_move_on_the_pools_clock() {
     let parts = model.parts.clone();
     for (tensor, part) in model.tensors.iter().zip(parts) {
         let moved = model.parameters[tensor.range()] != start[tensor.range()];
-        assert_eq!(moved, part == Part::Pool, "{}", tensor.name);
+        assert_eq!(moved, matches!(part, Part::Pool | Part::State), "{}", tensor.name);
     }
     let columns = model.tensors.get("head0.layer0.value.keys").unwrap().columns;
     let usage = &model.usage()[40..80];

@@ -2,5 +2,7 @@
 mod acceptance;
 mod golden;
 mod learning;
+mod regimes;
 mod speed;
+mod start;
 mod world;

@@ -73,6 +73,7 @@ pub fn small() -> Config {
         prompt_rows: 2,
         hidden: 12,
         components: 3,
+        novelty: 0.0,
         recent: 3,
         clock_inputs: true,
         intensity: true,
