@@ -26,6 +26,7 @@ pub mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use operators::{EmitMode, Fold, TouchedUser};
 use schemas::output::{Emit, Output, Record};
@@ -132,8 +133,10 @@ impl ForecastRoom {
     pub fn adopt(&mut self, task: i32, version: u64) -> Result<(), ForecastError> {
         self.in_force.insert(task, version);
         let used: Vec<u64> = self.in_force.values().copied().collect();
-        self.versions.retain(|version, _| used.contains(version));
+        let unused: Vec<u64> = self.versions.keys().copied().filter(|version| !used.contains(version)).collect();
+        let mut spare = unused.into_iter().filter_map(|version| self.versions.remove(&version)).last();
         if !self.versions.contains_key(&version) {
+            let started = Instant::now();
             let model = self.shelf.get(version)?;
             if model.version != version {
                 tracing::warn!(
@@ -143,14 +146,15 @@ impl ForecastRoom {
                     "a version is gone from topic models, a newer one is taken"
                 );
             }
-            let built = match Version::build(&self.device, &model) {
+            let built = match Version::build(&self.device, &model, spare.take()) {
                 Err(VersionError::Device(error)) => {
                     self.renew(&error)?;
-                    Version::build(&self.device, &model)
+                    Version::build(&self.device, &model, None)
                 }
                 built => built,
             };
             self.versions.insert(version, built?);
+            tracing::debug!(task, version, took = ?started.elapsed(), "a version is taken up");
         }
         Ok(())
     }
@@ -282,7 +286,7 @@ impl ForecastRoom {
         self.device = self.device.reopen()?;
         for version in self.versions.keys().copied().collect::<Vec<_>>() {
             let model = self.shelf.get(version)?;
-            self.versions.insert(version, Version::build(&self.device, &model)?);
+            self.versions.insert(version, Version::build(&self.device, &model, None)?);
         }
         Ok(())
     }

@@ -71,13 +71,20 @@ impl About {
 }
 
 impl Version {
-    /// Builds the network of a model on `device`.
+    /// The network of a model on `device`; what was made there for `spare`, a version that nobody needs any more, is used again
+    /// where it fits.
     ///
     /// # Errors
     /// Where its tensors are not those of the network, or the device fails.
-    pub fn build(device: &Device, model: &Model) -> Result<Self, VersionError> {
+    pub fn build(device: &Device, model: &Model, spare: Option<Self>) -> Result<Self, VersionError> {
         let About { types, unit_ms, .. } = About::of(model)?;
         let vocabulary = Vocabulary::new(types);
+        if let Some(mut spare) = spare
+            && spare.vocabulary.places() == vocabulary.places()
+            && spare.network.replace(model.tensors.clone()).is_ok_and(|replaced| replaced)
+        {
+            return Ok(Self { number: model.version, vocabulary, unit_ms, network: spare.network });
+        }
         let network = Network::from_weights(device, Config::default(), model.tensors.clone(), 0);
         let wrong = |reason: String| VersionError::Misfit { version: model.version, reason };
         let network = network.map_err(|error| match error {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use shaders::prompt_tpp::Batch;
+use shaders::prompt_tpp::{Batch, NEVER_MS};
 
 /// Events of a window.
 pub const EVENTS_MAX: usize = 64;
@@ -78,6 +78,20 @@ impl Windows {
         self.offsets.push(self.types.len() as u32);
         self.first_target.push(first_target);
         self.open_until_ms.push(open_until_ms);
+    }
+
+    /// The same windows with what came after them, by type and gap, as targets.
+    pub fn with_outcomes(&self, outcomes: impl Iterator<Item = (u32, i64)>) -> Self {
+        let mut all = Self::default();
+        for (window, (kind, gap_ms)) in outcomes.enumerate() {
+            let events = self.offsets[window] as usize..self.offsets[window + 1] as usize;
+            let newest = self.times_ms[events.end - 1];
+            all.types.extend_from_slice(&self.types[events.clone()]);
+            all.times_ms.extend_from_slice(&self.times_ms[events.clone()]);
+            all.event(kind, newest.saturating_add(gap_ms));
+            all.end(events.len() as u32, NEVER_MS);
+        }
+        all
     }
 
     /// Gap (ms) and type of every target.

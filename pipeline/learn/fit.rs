@@ -27,20 +27,20 @@ pub fn config(types: usize, gaps_ms: &mut [i64]) -> Config {
     Config { types, unit_ms, log_gap_mean: mean, log_gap_deviation, ..Config::default() }
 }
 
-/// A new network that has passed over all windows so many times; the same bits for the same.
+/// A new network that has passed over all windows so many times; the same bits for the same. Its heads begin with the spread of
+/// these gaps (ms) and types.
 ///
 /// # Errors
 /// What the device says.
 pub fn fit(
     device: &mut Device,
     config: Config,
-    windows: &Windows,
+    (windows, gaps_ms, types): (&Windows, &[i64], &[u32]),
     passes: usize,
     seed: u64,
 ) -> Result<Model, shaders::Error> {
     let mut model = new(device, config, seed)?;
-    let (gaps_ms, types): (Vec<i64>, Vec<u32>) = windows.targets().unzip();
-    model.start_from(&gaps_ms, &types);
+    model.start_from(gaps_ms, types);
     let mut order: Vec<usize> = (0..windows.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xf17);
     let steps = (passes * windows.len().div_ceil(WINDOWS)).max(1);

@@ -56,7 +56,9 @@ impl WarmUp {
     pub fn fit(&self, device: &mut Device, types: usize, passes: usize, seed: u64) -> Result<Model, shaders::Error> {
         let gaps = self.users.values().flat_map(|events| events.times_ms.windows(2).map(|pair| pair[1] - pair[0]));
         let config = fit::config(types, &mut gaps.collect::<Vec<_>>());
-        fit::fit(device, config, &self.windows(), passes, seed)
+        let windows = self.windows();
+        let (gaps_ms, kinds): (Vec<i64>, Vec<u32>) = windows.targets().unzip();
+        fit::fit(device, config, (&windows, &gaps_ms, &kinds), passes, seed)
     }
 
     /// Every event after a user's first is a target; the gaps after the last ones are open until the newest event of all.

@@ -51,6 +51,25 @@ impl Model {
         Ok(model)
     }
 
+    /// Takes the weights that [`Model::weights`] gave of a model with as many types and the same scales, with all that was made
+    /// for this one on its device; whether they were such, else nothing has changed.
+    ///
+    /// # Errors
+    /// [`Error::Tensors`] that lists what is missing, unknown or of another shape.
+    pub fn replace(&mut self, mut named: Named) -> Result<bool, Error> {
+        let mine = [self.config.unit_ms, self.config.log_gap_mean, self.config.log_gap_deviation].map(f64::to_bits);
+        let scales = integers(&mut named, SCALES, 3)?;
+        let types = named.get("embedding").and_then(|embedding| embedding.shape.first().copied());
+        if scales != mine || types != Some(self.config.types) {
+            return Ok(false);
+        }
+        let groups = integers(&mut named, GROUPS, 1)?[0];
+        let parameters = self.tensors.take("", &mut named)?;
+        refuse_extra(&named)?;
+        (self.parameters, self.counters.groups) = (parameters, groups);
+        Ok(true)
+    }
+
     /// The model that [`Model::save`] gave; it goes on to the same bits.
     ///
     /// # Errors

@@ -1,17 +1,12 @@
-//! A network fitted to the beginning of a stream: several passes over all windows, shuffled, the learning rate falling.
+//! A network fitted to the beginning of a stream, by the same passes as the live learner's.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 use shaders::Device;
-use shaders::prompt_tpp::{Config, LearningRates, Model};
+use shaders::prompt_tpp::{Config, Model};
 
-use super::windows::{Window, Windows};
+use super::windows::add_targets;
 use crate::evaluate::{EvaluateError, Past};
-
-/// Windows of a step.
-const WINDOWS: usize = 32;
-/// The learning rate falls to this part of what it was.
-const FALL: f64 = 0.95;
+use crate::forecast::window::Windows;
+use crate::learn;
 
 /// The scales of a stream, for a network.
 pub(super) fn config(past: Past<'_>) -> Config {
@@ -29,12 +24,12 @@ pub(super) fn config(past: Past<'_>) -> Config {
 }
 
 /// All windows of a past; the gaps after users' last events are open until its end.
-pub(super) fn windows(past: Past<'_>) -> Vec<Window> {
-    let mut all = Vec::new();
+pub(super) fn windows(past: Past<'_>) -> Windows {
+    let mut all = Windows::default();
     let Some(newest) = past.events().last() else { return all };
     for last in past.open() {
         let history = past.history(last);
-        Windows::targets(past, history, 0..history.len(), newest.time_ms, &mut |window| all.push(window));
+        add_targets(&mut all, past, history, 0..history.len(), newest.time_ms);
     }
     all
 }
@@ -47,27 +42,8 @@ pub(super) fn fit(
     passes: usize,
     seed: u64,
 ) -> Result<Model, EvaluateError> {
-    let failed = |error: shaders::Error| EvaluateError::Model { model: "prompt_tpp".into(), source: Box::new(error) };
-    let mut model = Model::new(device, config, seed).map_err(failed)?;
-    let gaps: Vec<i64> = past.targets(0..past.len()).map(|position| past.gap_ms(position)).collect();
+    let gaps_ms: Vec<i64> = past.targets(0..past.len()).map(|position| past.gap_ms(position)).collect();
     let types: Vec<u32> = past.targets(0..past.len()).map(|position| past.event(position).kind).collect();
-    model.start_from(&gaps, &types);
-    let windows = windows(past);
-    let mut order: Vec<usize> = (0..windows.len()).collect();
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xf17);
-    let steps = (passes * windows.len().div_ceil(WINDOWS)).max(1);
-    let mut step = 0;
-    for _ in 0..passes {
-        for at in (1..order.len()).rev() {
-            order.swap(at, (random.next_u64() % (at as u64 + 1)) as usize);
-        }
-        for chosen in order.chunks(WINDOWS) {
-            let mut batch = Windows::default();
-            chosen.iter().for_each(|&at| batch.push(&windows[at]));
-            let part = 1.0 - FALL * step as f64 / steps as f64;
-            model.step(&batch.batch(), &LearningRates::warm_up().times(part)).map_err(failed)?;
-            step += 1;
-        }
-    }
-    Ok(model)
+    let fitted = learn::fit::fit(&mut device.clone(), config, (&windows(past), &gaps_ms, &types), passes, seed);
+    fitted.map_err(|error| EvaluateError::Model { model: "prompt_tpp".into(), source: Box::new(error) })
 }

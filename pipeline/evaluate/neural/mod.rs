@@ -22,10 +22,11 @@ mod windows;
 use std::ops::Range;
 
 use shaders::Device;
-use shaders::prompt_tpp::{Forecasts, LearningRates, Model};
+use shaders::prompt_tpp::{Forecasts, LearningRates, Model, NEVER_MS};
 
-use self::windows::Windows;
+use self::windows::{add_forecast, add_targets};
 use super::prequential::score;
+use crate::forecast::window::Windows;
 pub use tasks::matrix;
 
 use super::{EvaluateError, Forecaster, Judgment, Outcome, Past, Score, Scores, Stream};
@@ -162,7 +163,7 @@ impl Forecaster for Network {
 
     fn issue(&mut self, past: Past<'_>, after: &[usize]) -> Result<(), EvaluateError> {
         let mut windows = Windows::default();
-        after.iter().for_each(|&position| windows.add_forecast(past, past.history(position)));
+        after.iter().for_each(|&position| add_forecast(&mut windows, past, past.history(position)));
         self.forecasts = Some(self.model.forecast(&windows.batch()).map_err(|error| failed(self.way.name, error))?);
         self.issued = windows;
         Ok(())
@@ -194,9 +195,9 @@ impl Forecaster for Network {
         for own in users.chunk_by(|a, b| a.0 == b.0) {
             let history = past.history(own[own.len() - 1].1);
             let ranks = history.len() - own.len()..history.len();
-            Windows::targets(past, history, ranks, shaders::prompt_tpp::NEVER_MS, &mut |window| batch.push(&window));
+            add_targets(&mut batch, past, history, ranks, NEVER_MS);
         }
-        if batch.len() > 0 {
+        if !batch.is_empty() {
             self.model.step(&batch.batch(), &rates).map_err(|error| failed(self.way.name, error))?;
         }
         Ok(())

@@ -138,6 +138,25 @@ fn a_file_that_does_not_fit_is_refused_with_everything_that_is_wrong() {
 }
 
 #[test]
+fn replaced_weights_forecast_as_the_model_they_are_of() {
+    let world = World::new(&[12, 5, 30], 5, 2);
+    let mut model = Model::new(&Device::Cpu, small(), 3).unwrap();
+    let mut serving = Model::from_weights(&Device::Cpu, small(), model.weights(), 0).unwrap();
+    serving.forecast(&world.batch()).unwrap();
+    for _ in 0..20 {
+        model.step(&world.batch(), &LearningRates::prompt(1e-2, 1e-3)).unwrap();
+    }
+    assert!(serving.replace(model.weights()).unwrap());
+    assert_eq!(serving.forecast(&world.batch()).unwrap(), model.forecast(&world.batch()).unwrap());
+    assert_eq!(serving.weights(), model.weights());
+    model.grow(8).unwrap();
+    assert!(!serving.replace(model.weights()).unwrap(), "of other types");
+    let mut lacking = serving.weights();
+    lacking.remove("gap.bias");
+    assert!(serving.replace(lacking).unwrap_err().to_string().contains("gap.bias is missing"));
+}
+
+#[test]
 fn a_grown_vocabulary_keeps_what_was_learned() {
     let world = World::new(&[12, 5, 30], 5, 2);
     let mut model = Model::new(&Device::Cpu, small(), 3).unwrap();
