@@ -58,6 +58,9 @@ fn spec(name: String, partitions: u32, settings: &[(&str, &str)]) -> TopicSpec {
 
 const DELETE: &[(&str, &str)] = &[("cleanup.policy", "delete")];
 const COMPACT: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+/// Who starts reads the whole topic, and what was written last is not compacted until its segment is full.
+const COMPACT_SOON: &[(&str, &str)] =
+    &[COMPACT[0], ("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.1")];
 
 /// The input topics, made only where they are missing: where they exist they are their producers' own.
 pub fn inputs(config: &Config) -> Vec<TopicSpec> {
@@ -86,7 +89,7 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     ];
     specs.push(spec(own("by-user"), n, &by_user));
     for name in ["models", "learners"] {
-        specs.push(spec(own(name), 1, COMPACT));
+        specs.push(spec(own(name), 1, COMPACT_SOON));
     }
     for (view, is_latest_value) in views {
         let settings = if *is_latest_value { COMPACT } else { DELETE };
