@@ -37,13 +37,11 @@ const PASSES: [usize; 5] = [5, 10, 20, 40, 80];
 const WINDOWS_MAX: usize = 300_000;
 /// Learning rates that are tried. Higher ones of base and heads win on the short validation part of some streams and drift
 /// on the rest.
-const ONLINE: [f64; 3] = [3e-5, 1e-4, 3e-4];
+const ONLINE: [f64; 2] = [1e-4, 3e-4];
 const PROMPT: [(f64, f64); 4] = [(1e-3, 1e-4), (3e-3, 1e-4), (1e-2, 1e-4), (1e-2, 3e-4)];
-const CALIBRATED: [f64; 3] = [3e-4, 1e-3, 3e-3];
+const CALIBRATED: [f64; 3] = [1e-3, 3e-3, 1e-2];
 const JOINT: [f64; 3] = [1e-3, 3e-3, 1e-2];
 const SEED: u64 = 0;
-/// Events from one step to the next (spec 3.5).
-const BLOCK: usize = 64;
 
 /// The ways to go on, in the order of reports.
 const WAYS: [&str; 6] = ["frozen", "online", "calibrated", "prompt", "prompt_calibrated", "prompt_joint"];
@@ -147,10 +145,6 @@ fn failed(model: &str, error: shaders::Error) -> EvaluateError {
 impl Forecaster for Network {
     fn name(&self) -> &str {
         self.way.name
-    }
-
-    fn block(&self) -> usize {
-        BLOCK
     }
 
     fn tune(&mut self, _: Past<'_>, _: usize) -> Result<(), EvaluateError> {
