@@ -396,6 +396,10 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
     Ok(Encoders { sdim: sdim.transpose()?, forecasts })
 }
 
+/// The learning rates that `evaluate` most often finds best.
+const PROMPT: LearningRates = LearningRates::prompt(3e-3, 1e-4);
+const ONLINE: LearningRates = LearningRates::online(1e-4);
+
 /// The worker of the learner, and its name.
 ///
 /// # Errors
@@ -409,9 +413,10 @@ pub fn learner(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(S
     let learn = LearnConfig {
         rates: match settings.learn {
             Learn::Frozen => LearningRates::calibrated(0.0),
-            Learn::Prompt => LearningRates::prompt(3e-3, 3e-4),
-            Learn::PromptCalibrated => LearningRates { calibration: 1e-3, ..LearningRates::prompt(3e-3, 3e-4) },
-            Learn::Online => LearningRates::online(3e-4),
+            Learn::Prompt => PROMPT,
+            Learn::PromptCalibrated => LearningRates { calibration: 1e-3, ..PROMPT },
+            Learn::PromptJoint => LearningRates { pool: PROMPT.pool, ..ONLINE },
+            Learn::Online => ONLINE,
         },
         batch_samples: settings.batch_samples,
         version_steps: settings.version_steps,

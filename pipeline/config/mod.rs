@@ -285,7 +285,9 @@ pub enum Learn {
     Prompt,
     /// As `prompt`, and an affine map of log time and a bias per type.
     PromptCalibrated,
-    /// Everything.
+    /// Everything, prompts and keys at a rate of their own.
+    PromptJoint,
+    /// Everything at one rate.
     Online,
 }
 

@@ -112,7 +112,7 @@ pub const SETTINGS: &[Setting] = &[
     must("sdim.window", from_to(1, 1 << 16)),
     must("sdim.tables", from_to(1, 1 << 24)),
     must("prompt_tpp.enabled", Kind::Boolean),
-    must("prompt_tpp.learn", Kind::Choice(&["frozen", "prompt", "prompt_calibrated", "online"])),
+    must("prompt_tpp.learn", Kind::Choice(&["frozen", "prompt", "prompt_calibrated", "prompt_joint", "online"])),
     may("prompt_tpp.start", Kind::Text),
     must("prompt_tpp.warm_up_events", from_to(1, 10_000_000)),
     must("prompt_tpp.warm_up_passes", from_to(1, 1000)),
