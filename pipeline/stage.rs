@@ -124,8 +124,8 @@ pub struct Worker<S> {
 
 /// How often the lag is looked at.
 const LAG_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a partition may take to be begun, while the log asks to be called again.
-const ASSIGN_LIMIT: Duration = Duration::from_secs(60);
+/// How long a partition may take to be begun, while the log asks to be called again: as long as a transaction is tried.
+const ASSIGN_LIMIT: Duration = Duration::from_secs(300);
 
 impl<S: Stage> Worker<S> {
     /// A worker of `stage` on `log`.
