@@ -1,8 +1,10 @@
 //! Wellspring: one process between Kafka topics that keeps, for every user, an up-to-the-event picture, exactly once.
 //!
 //! ```text
-//! events, items ─► decode ─► route ─► by-user ─► engine: fold ─► encode ─► features.<view>, encodings.<name>, late
-//!                    └─► dead-letters            (operators)    (shaders)
+//! events, items ─► decode ─► route ─► by-user ─► engine: fold ─► encode ─► features.<view>, encodings.<name>, forecasts, late
+//!                    └─► dead-letters    ▲       (operators)    (shaders)
+//!                          "version v from here"                   └─► samples ─► learn ─► models ─► encode
+//!                                         └──────────────────────────────────────────┘
 //! ```
 //!
 //! # Layout, in the order of an event's path
@@ -14,6 +16,7 @@
 //! - [`engine`]: rows to views and encodings, one task a partition.
 //! - [`snapshot`]: state to an object store, and back.
 //! - [`encode`]: what the rooms make of the users touched.
+//! - [`forecast`]: what a user does next, and samples of what he did. [`learn`]: samples to versions of the model.
 //! - [`model`]: model versions on their topic. [`evaluate`]: how good forecasts are, beside trivial ones.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.
