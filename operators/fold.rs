@@ -229,22 +229,7 @@ impl Fold {
         if state.emit == EmitMode::Event {
             return Ok(());
         }
-        for view in views.list.iter().filter(|view| view.window.is_latest_value()) {
-            let users = due.iter().copied().filter(|&user| speaks(view, state, user)).collect::<Vec<_>>();
-            if view.window == Window::Lifetime {
-                lifetime::emit_now(view, state, &users, out).map_err(of(view))?;
-                continue;
-            }
-            let mut capture = Capture::default();
-            for user in users {
-                capture.add(view, state, user);
-                if capture.is_full() {
-                    std::mem::take(&mut capture).evaluate(view, state, out).map_err(of(view))?;
-                }
-            }
-            capture.evaluate(view, state, out).map_err(of(view))?;
-        }
-        Ok(())
+        emit_newest(&views, state, &due, out)
     }
 
     /// How many users were touched since the last release.
@@ -288,7 +273,7 @@ impl Fold {
     }
 
     /// The newest `most` rows of a user's history, oldest first.
-    pub fn newest(&self, user: u32, most: usize) -> impl DoubleEndedIterator<Item = u32> {
+    pub fn newest(&self, user: u32, most: usize) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
         let history = &self.state.users[user as usize].history;
         history.range(history.len().saturating_sub(most)..).copied()
     }
@@ -362,7 +347,32 @@ impl Fold {
     }
 }
 
-pub(crate) fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
+/// Emits the newest value of each latest-value view of `users`.
+pub(crate) fn emit_newest(
+    views: &Views,
+    state: &mut State,
+    users: &[u32],
+    out: &mut dyn Emit,
+) -> Result<(), FoldError> {
+    for view in views.list.iter().filter(|view| view.window.is_latest_value()) {
+        let users = users.iter().copied().filter(|&user| speaks(view, state, user)).collect::<Vec<_>>();
+        if view.window == Window::Lifetime {
+            lifetime::emit_now(view, state, &users, out).map_err(of(view))?;
+            continue;
+        }
+        let mut capture = Capture::default();
+        for user in users {
+            capture.add(view, state, user);
+            if capture.is_full() {
+                std::mem::take(&mut capture).evaluate(view, state, out).map_err(of(view))?;
+            }
+        }
+        capture.evaluate(view, state, out).map_err(of(view))?;
+    }
+    Ok(())
+}
+
+fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
     |error| FoldError::View { view: view.name.clone(), error: Box::new(error) }
 }
 

@@ -34,7 +34,7 @@ use partition::Partition;
 use state::{State, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What bounds an embedded log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,7 @@ pub struct EmbeddedSettings {
 impl EmbeddedSettings {
     /// The time of a record that comes with none, in ms since 1970.
     fn stamp(&self) -> Option<i64> {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.stamps.then(now)
+        self.stamps.then(crate::metrics::now_ms)
     }
 }
 
