@@ -8,7 +8,7 @@ use schemas::{event::EventColumns, output::Emit};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    ColdStore, Counters, Left, TouchedUser, ViewIdentity, Views,
+    Arrival, ColdStore, Counters, Left, TouchedUser, ViewIdentity, Views,
     cold::{Cold, ColdError},
     report::Reports,
     state::{Pending, State},
@@ -55,6 +55,8 @@ pub struct FoldConfig {
     pub item_window: usize,
     /// Whether encoders are told each user's rows in the order of their arrival.
     pub keeps_arrivals: bool,
+    /// Whether counters are told of all rows in the order of their arrival.
+    pub keeps_order: bool,
 }
 
 /// Why rows could not be folded. None of these comes from what an event says: such rows go to `dead-letters`.
@@ -255,6 +257,20 @@ impl Fold {
     /// All users of a task who are in memory, in any order, as the encoders see one that nothing has touched.
     pub fn users(&self, task: i32) -> impl Iterator<Item = TouchedUser<'_>> {
         self.state.users_of(task).filter_map(|user| self.state.untouched(user))
+    }
+
+    /// All rows folded since the last call or release, and who was forgotten, in one order; empty where
+    /// [`FoldConfig::keeps_order`] is not set.
+    pub fn take_arrivals(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.state.arrivals)
+    }
+
+    /// The slot of a user whose state is asked for; he comes back from the cold store. None where he is not known.
+    ///
+    /// # Errors
+    /// Where the cold store fails.
+    pub fn recall(&mut self, task: i32, user_id: &str) -> Result<Option<u32>, FoldError> {
+        Ok(self.state.find(task, user_id)?)
     }
 
     /// The users touched since the last release, in the order of their first rows.

@@ -295,6 +295,7 @@ impl Metrics {
             Output::Models => "models".into(),
             Output::Learners => "learners".into(),
             Output::Forecasts => "forecasts".into(),
+            Output::Scores => "scores".into(),
             Output::Samples(room) => format!("samples.{}", room.name()),
         }
     }

@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::{ColumnType, EventColumns};
 use crate::hostile::read_hostile;
+use crate::request::Request;
 
 const MAGIC: &[u8; 3] = b"WS1";
 const KIND_EVENTS: u8 = b'e';
@@ -30,7 +31,7 @@ const ALIGNMENT: usize = 64;
 const CHECKED: usize = 12;
 
 /// What a record says besides its rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The topic that the rows came from; empty without rows.
     pub topic: String,
@@ -38,9 +39,9 @@ pub struct Header {
     pub columns: Vec<(String, ColumnType)>,
     /// Watermarks of source partitions, in force after the rows.
     pub controls: Vec<Control>,
-    /// Users who are to be forgotten after the rows.
+    /// What is asked of users after the rows, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forget: Vec<String>,
+    pub requests: Vec<Request>,
     /// Versions of models that are in force after all this, by model.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, u64>,
@@ -212,6 +213,7 @@ mod tests {
     use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringViewArray};
 
     use super::*;
+    use crate::request::Candidates;
 
     fn rows(columns: &EventColumns) -> RecordBatch {
         let text = |values: [Option<&str>; 3]| Arc::new(StringViewArray::from_iter(values)) as ArrayRef;
@@ -244,8 +246,15 @@ mod tests {
             .map(|progress| Control { topic: "events".into(), partition: 3, progress })
             .to_vec();
         let versions = BTreeMap::from([("prompt_tpp".into(), 7)]);
-        let header =
-            Header { topic: "events".into(), columns: declared, controls, forget: vec!["ada".into()], versions };
+        let candidates = Candidates {
+            request_id: "r".into(),
+            user_id: "ada".into(),
+            item_ids: vec!["i".into(), "\"j".into()],
+            features: BTreeMap::from([("price".into(), vec![0.1, f32::MAX])]),
+            ..Candidates::default()
+        };
+        let requests = vec![Request::Candidates(candidates), Request::Forget("ada".into())];
+        let header = Header { topic: "events".into(), columns: declared, controls, requests, versions };
         let mut bytes = b"what stood there before".to_vec();
         let start = bytes.len();
         write(&header, Some(&rows(&columns)), &mut bytes).unwrap();

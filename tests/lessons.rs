@@ -11,7 +11,7 @@ use pipeline::log::{Broker, Incoming, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::model::{self, Model};
 use pipeline::roles::{self, Patience, Shared};
-use schemas::output::Room;
+use schemas::output::{Output, Room};
 use schemas::packed::{self, Header};
 use schemas::sample::Samples;
 use schemas::topics::Topics;
@@ -84,7 +84,7 @@ fn learn(samples: &[(Option<i64>, Vec<u8>)], topics: &Topics, config: &Config) -
     let topic = topics.samples(Room::PromptTpp);
     calm.create(&[compacted(topics.models()), compacted(topics.learners())]).unwrap();
     calm.create(&[spec(topic.clone()), spec(topics.by_user())]).unwrap();
-    for output in topics.outputs(&[Room::PromptTpp]) {
+    for output in topics.outputs(&[Output::Forecasts]) {
         calm.create(&[spec(topics.name(output))]).unwrap();
     }
     for (time_ms, sample) in samples {
@@ -95,6 +95,7 @@ fn learn(samples: &[(Option<i64>, Vec<u8>)], topics: &Topics, config: &Config) -
         by_user_partitions: 1,
         views: views(),
         topics: topics.clone(),
+        one_router: false,
         rooms: None,
         metrics: Metrics::new(),
         archive: None,

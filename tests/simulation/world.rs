@@ -213,7 +213,7 @@ impl World {
         specs.push(spec(topics.by_user(), plan.partitions as i32));
         specs.push(spec(topics.learners(), 1));
         specs.push(spec(topics.samples(Room::PromptTpp), 1));
-        specs.extend(topics.outputs(&[Room::Sdim, Room::PromptTpp]).into_iter().map(|output| match output {
+        specs.extend(topics.outputs(&roles::said(&plan.config)).into_iter().map(|output| match output {
             Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
             _ => spec(topics.name(output), plan.partitions as i32),
         }));
@@ -325,8 +325,7 @@ impl World {
     }
 
     pub fn outcome(&self) -> Outcome {
-        let rooms = roles::rooms(&self.plan.config);
-        let outputs = self.topics.outputs(&rooms).into_iter();
+        let outputs = self.topics.outputs(&roles::said(&self.plan.config)).into_iter();
         // Where versions come in time is not the same in two worlds, nor are floats on two devices.
         let varies = self.plan.gpu || self.plan.learns();
         let told = outputs.filter(|output| *output != Output::Forecasts || !varies);
@@ -460,6 +459,7 @@ impl World {
             by_user_partitions: self.plan.partitions,
             views: views(),
             topics: self.topics.clone(),
+            one_router: false,
             rooms,
             metrics: Metrics::new(),
             archive: Some(Arc::clone(&self.archive)),

@@ -142,13 +142,20 @@ impl Embedded {
         if state.stopped {
             return Err(LogError::new(Class::Fatal, context(), "the log has been stopped".into()));
         }
+        let epoch = state.epoch;
         let found = &mut state.topics[at].partitions[partition as usize];
         if found.is_sealed() {
             return Err(LogError::new(Class::Fatal, context(), "was sealed: nothing more can be written".into()));
         }
-        let offset = found.append(timestamp_ms.or_else(|| self.shared.settings.stamp()), key, value);
+        let offset = found.append(epoch, timestamp_ms.or_else(|| self.shared.settings.stamp()), key, value);
         self.shared.wake(&state);
         Ok(offset)
+    }
+
+    /// Whatever is appended from here on is read after what was appended before, by a member that reads both: an order
+    /// between partitions, which Kafka does not have.
+    pub fn barrier(&self) {
+        self.shared.lock().epoch += 1;
     }
 
     /// Nothing more will be written to this partition: readers at its end are told so.
