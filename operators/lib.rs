@@ -12,6 +12,7 @@
 //! - [`views`](Views): SQL to windows.
 //! - `snapshot`: the durable state of a task as record batches, and back.
 //! - `look`: one user as a page shows him.
+//! - [`rates`]: live counters of items and users, the inputs of models that score candidates.
 //! - `report`: late rows and dead letters. `json`: text of values. `counters`: what was counted.
 
 mod cold;
@@ -21,6 +22,7 @@ mod fold;
 mod forget;
 mod json;
 mod look;
+pub mod rates;
 mod report;
 mod snapshot;
 mod state;

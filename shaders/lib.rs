@@ -7,6 +7,7 @@
 //! - `shared/*.wgsl`: snippets that stand in front of kernels. They declare no binding and no entry point.
 //! - [`ops`]: what models that learn are made of: operations recorded on a tape, forward and backward on both backends.
 //! - [`prompt_tpp`]: a room made of them.
+//! - [`co_occurrence`]: item vectors from the log alone, on the CPU.
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
 //!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
 //!
@@ -46,6 +47,7 @@
 //! on lavapipe (`mesa-vulkan-drivers`); without any adapter the tests fail and say so.
 
 mod buffers;
+pub mod co_occurrence;
 pub mod device;
 mod error;
 mod gpu;

@@ -8,9 +8,10 @@ use schemas::timestamp::parse_ms;
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
 /// The value of a declared column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value<'a> {
     /// Absent or null.
+    #[default]
     Null,
     /// `int64`.
     Int64(i64),

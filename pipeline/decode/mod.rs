@@ -1,13 +1,18 @@
 //! Decode: the bytes of an input record to a typed, borrowed view of it, or to the reason why it is a dead letter.
 
 mod admission;
+mod candidates;
 mod event;
+mod feedback;
 mod field;
 mod forget;
 mod item;
+mod list;
 
 pub use admission::Admission;
+pub use candidates::{Candidates, decode_candidates};
 pub use event::{Event, decode_event};
+pub use feedback::{Feedback, decode_feedback};
 pub use field::Value;
 pub use forget::decode_forget;
 pub use item::{Item, decode_item};
@@ -41,6 +46,16 @@ pub enum DecodeError {
     /// The item's vector cannot be used.
     #[error("`vector` {0}")]
     Vector(String),
+    /// A feature that does not tell every item.
+    #[error("`{name}` has {numbers} numbers for {items} items; a feature has one number per item, null where unknown")]
+    Feature {
+        /// The feature.
+        name: Box<str>,
+        /// How many numbers it has.
+        numbers: usize,
+        /// How many items there are.
+        items: usize,
+    },
     /// A tombstone where a record is expected.
     #[error("the record has no value")]
     Empty,

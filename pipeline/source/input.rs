@@ -12,6 +12,10 @@ pub enum InputTopic {
     Events,
     /// The table of items.
     Items,
+    /// Requests: items to be scored.
+    Candidates,
+    /// What became of what was shown.
+    Feedback,
     /// Users who are to be forgotten.
     Forget,
 }
@@ -22,6 +26,8 @@ impl InputTopic {
         match self {
             Self::Events => "events",
             Self::Items => "items",
+            Self::Candidates => "candidates",
+            Self::Feedback => "feedback",
             Self::Forget => "forget",
         }
     }
@@ -29,7 +35,7 @@ impl InputTopic {
     /// The field that becomes the record's key.
     pub fn key_field(self) -> &'static str {
         match self {
-            Self::Events | Self::Forget => "user_id",
+            Self::Events | Self::Candidates | Self::Feedback | Self::Forget => "user_id",
             Self::Items => "item_id",
         }
     }
@@ -89,15 +95,16 @@ impl Input {
 }
 
 fn topic_of(name: &str) -> Result<InputTopic, (String, String)> {
-    let allowed = "the topics that are read are events, items and forget";
     match name {
         "events" => Ok(InputTopic::Events),
         "items" => Ok(InputTopic::Items),
         "forget" => Ok(InputTopic::Forget),
-        "candidates" | "feedback" => {
-            Err((format!("topic `{name}` is not read by this version"), format!("leave it out: {allowed}")))
-        }
-        _ => Err((format!("unknown topic `{name}`"), allowed.into())),
+        "candidates" => Ok(InputTopic::Candidates),
+        "feedback" => Ok(InputTopic::Feedback),
+        _ => Err((
+            format!("unknown topic `{name}`"),
+            "the topics that are read are events, items, candidates, feedback and forget".into(),
+        )),
     }
 }
 

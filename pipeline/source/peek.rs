@@ -44,7 +44,7 @@ pub fn time_ms(record: &[u8]) -> Option<i64> {
 pub fn key(topic: InputTopic, record: &[u8]) -> Option<Vec<u8>> {
     let fields = object::<Keyed<'_>>(record)?;
     let text = match topic {
-        InputTopic::Events | InputTopic::Forget => fields.user_id,
+        InputTopic::Events | InputTopic::Candidates | InputTopic::Feedback | InputTopic::Forget => fields.user_id,
         InputTopic::Items => fields.item_id,
     }?;
     let text = text.get();
