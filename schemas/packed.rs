@@ -250,7 +250,7 @@ mod tests {
             request_id: "r".into(),
             user_id: "ada".into(),
             item_ids: vec!["i".into(), "\"j".into()],
-            features: BTreeMap::from([("price".into(), vec![0.1, f32::MAX])]),
+            features: BTreeMap::from([("price".into(), vec![Some(0.1), None])]),
             ..Candidates::default()
         };
         let requests = vec![Request::Candidates(candidates), Request::Forget("ada".into())];

@@ -27,9 +27,9 @@ pub struct Candidates {
     pub time: i64,
     /// The items.
     pub item_ids: Vec<String>,
-    /// Numbers by name, one for each item.
+    /// Finite numbers by name, one for each item; none where it is not known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub features: BTreeMap<String, Vec<f32>>,
+    pub features: BTreeMap<String, Vec<Option<f32>>>,
 }
 
 /// What a user did with an item that he was shown; a record of topic `feedback`.

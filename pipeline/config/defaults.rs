@@ -1,9 +1,9 @@
 //! The value of every setting that is not set.
 
 use super::{
-    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors, KafkaSettings,
-    Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings, TopicSettings,
-    ViewSettings,
+    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors,
+    KafkaSettings, Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings,
+    TopicSettings, ViewSettings,
 };
 
 impl Default for Config {

@@ -101,7 +101,10 @@ mod tests {
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&got["request_id"], &got["user_id"], &got["time"]), (&"r\"1".into(), &"u".into(), &9.into()));
         assert_eq!(got["model_versions"], serde_json::json!({"sdim": 3}));
-        assert_eq!(got["scores"][0], serde_json::json!({"item_id": "b", "rate": 0.25, "sdim": 0.0, "p": {"sdim": 0.5}}));
+        assert_eq!(
+            got["scores"][0],
+            serde_json::json!({"item_id": "b", "rate": 0.25, "sdim": 0.0, "p": {"sdim": 0.5}})
+        );
         assert_eq!((&got["scores"][1]["item_id"], &got["scores"][1]["sdim"]), (&"a".into(), &(-1.0).into()));
         write(&asked, &[0.25, 0.5], &[], &mut out);
         let got: serde_json::Value = serde_json::from_slice(&out).unwrap();

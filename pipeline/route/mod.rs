@@ -20,9 +20,7 @@ use schemas::request::Request;
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
 use crate::dead_letter;
-use crate::decode::{
-    Admission, DecodeError, Event, decode_candidates, decode_feedback, decode_forget, decode_item,
-};
+use crate::decode::{Admission, DecodeError, Event, decode_candidates, decode_feedback, decode_forget, decode_item};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
@@ -167,10 +165,10 @@ impl Router {
         }
         match candidates {
             Some(of) if *topic == *of.candidates => {
-                decode_candidates(admission.value(record)?, of.items_max).map(|asked| Some(Request::Candidates(asked)))
+                decode_candidates(admission.value(record)?)?.within(of.items_max).map(|asked| Some(asked.into()))
             }
             Some(of) if *topic == *of.feedback => {
-                decode_feedback(admission.value(record)?).map(|given| Some(Request::Feedback(given)))
+                decode_feedback(admission.value(record)?).map(|given| Some(given.into()))
             }
             _ if record.value.is_none() => Ok(None),
             _ => decode_item(admission.value(record)?, *dim).map(|_| None),
