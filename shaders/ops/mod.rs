@@ -36,6 +36,7 @@ mod launch;
 mod linear;
 mod loss;
 mod mixture;
+mod multiply;
 mod norm;
 mod normal;
 mod optimizer;
@@ -44,13 +45,18 @@ pub(crate) mod real;
 mod retrieval;
 mod rotate;
 mod segment;
+mod similarity;
 mod softmax;
 mod tape;
+mod target_attention;
+mod target_attention_all;
+mod target_attention_chosen;
 pub mod tensors;
 #[cfg(test)]
 mod tests;
 mod time_encoding;
 mod unary;
+mod unit;
 pub(crate) mod vectorized;
 
 pub use attention::{Form, KeyValue};
@@ -65,6 +71,7 @@ pub use mixture::{COMPONENTS_MAX, Gap};
 pub use optimizer::{Adam, Rates, norm};
 pub use real::Real;
 pub use tape::{Axis, Feed, Ids, Tape, Value};
+pub use target_attention::{Chosen, Rows, Similarities};
 pub use tensors::Tensors;
 pub(crate) use time_encoding::time_encoding;
 pub use unary::Function;
@@ -95,6 +102,10 @@ pub(crate) enum Operation {
     Cosine(retrieval::Cosine),
     Top(retrieval::Top),
     Distance(retrieval::Distance),
+    Multiply(multiply::Multiply),
+    Unit(unit::Unit),
+    Similarity(similarity::Similarity),
+    TargetAttention(target_attention::TargetAttention),
     Loss(loss::Loss),
 }
 
@@ -123,6 +134,10 @@ macro_rules! each {
             Operation::Cosine($inner) => $call,
             Operation::Top($inner) => $call,
             Operation::Distance($inner) => $call,
+            Operation::Multiply($inner) => $call,
+            Operation::Unit($inner) => $call,
+            Operation::Similarity($inner) => $call,
+            Operation::TargetAttention($inner) => $call,
             Operation::Loss($inner) => $call,
         }
     };
@@ -170,6 +185,10 @@ impl Operation {
             Operation::IntensityTerm(term) => term.y,
             Operation::Cosine(cosine) => cosine.y,
             Operation::Distance(distance) => distance.y,
+            Operation::Multiply(multiply) => multiply.y,
+            Operation::Unit(unit) => unit.y,
+            Operation::Similarity(similarity) => similarity.y,
+            Operation::TargetAttention(attention) => attention.y,
         };
         matches!(tape.axis_of(y), Axis::Table(_))
     }
