@@ -16,6 +16,8 @@
 //!   added, each by one lane in one order. Parameters go up and gradients come down with each run; the optimizer works
 //!   on the CPU, where the model is saved from.
 //!
+//! [`Engine`] is a tape on whichever of the two.
+//!
 //! *To add an operation:* its file: the method of [`Tape`] that records it, `forward`, `backward`, `launch` and
 //! `launch_gradient`; a line in
 //! [`Operation`] and in `kernels`; a test in `tests/gradients.rs`, which checks the gradient against finite differences
@@ -27,6 +29,7 @@ mod block;
 mod bumps;
 mod concat;
 mod cpu;
+mod engine;
 mod expand;
 mod gather;
 mod gpu;
@@ -62,6 +65,7 @@ pub(crate) mod vectorized;
 pub use attention::{Form, KeyValue};
 pub use bumps::BUMPS;
 pub use cpu::{Cpu, Run};
+pub use engine::Engine;
 pub use expand::Owner;
 pub use gpu::OnGpu;
 pub use intensity::ALL_TYPES;
@@ -69,6 +73,7 @@ pub use intensity::ALL_TYPES;
 pub(crate) use kernels::SOURCES;
 pub use mixture::{COMPONENTS_MAX, Gap};
 pub use optimizer::{Adam, Rates, norm};
+pub(crate) use optimizer::{AdamStep, adam};
 pub use real::Real;
 pub use tape::{Axis, Feed, Ids, Tape, Value};
 pub use target_attention::{Chosen, Rows, Similarities};
