@@ -58,6 +58,7 @@ mod simhash;
 mod tests;
 
 pub use batch::{Batch, Change};
+pub(crate) use cpu::vectorized;
 pub use quantize::{hash_matrix, hash_matrix_of, quantize};
 pub use read::Window;
 
