@@ -196,6 +196,9 @@ fn needs(config: &Config, topics: &Topics) -> BTreeMap<String, Need> {
                     let least = if matches!(output, Output::Late | Output::DeadLetter) { 1 } else { n };
                     need(topics.name(output), Partitions::AtLeast(least), Write);
                 }
+                for room in roles::scorers(config) {
+                    need(topics.samples(room), Partitions::Exactly(1), Write);
+                }
                 if config.prompt_tpp.enabled {
                     need(topics.samples(Room::PromptTpp), Partitions::Exactly(1), Write);
                 }

@@ -12,7 +12,7 @@ use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 use shaders::prompt_tpp::LearningRates;
 
-use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route};
+use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route, Unlabeled};
 use crate::decode::Admission;
 use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
@@ -24,7 +24,9 @@ use crate::log::transaction::Transactor;
 use crate::log::{Broker, Log, LogError};
 use crate::metrics::Metrics;
 use crate::model::shelf::Shelf;
-use crate::rank::{RankConfig, RankRoom};
+use crate::rank::look::LookConfig;
+use crate::rank::pending::Patience as Waiting;
+use crate::rank::{MODELS, RankConfig, RankRoom};
 use crate::route::{CandidatesConfig, Router, RouterConfig};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::desk::Desk;
@@ -94,19 +96,14 @@ pub struct Shared {
 pub struct Rooms {
     /// Where kernels run.
     pub device: shaders::Device,
-    /// SDIM's, where open.
-    pub sdim: Option<SdimNeeds>,
+    /// Item vectors.
+    pub items: ItemSource,
+    /// SDIM's frozen hash matrix (48, dim), scale 2^-8, where open.
+    pub sdim: Option<Arc<Vec<i16>>>,
     /// PromptTPP's versions, where open.
     pub forecasts: Option<Arc<Shelf>>,
-}
-
-/// What SDIM needs.
-#[derive(Clone)]
-pub struct SdimNeeds {
-    /// The frozen hash matrix (48, dim), scale 2^-8.
-    pub hash: Arc<Vec<i16>>,
-    /// Its items.
-    pub items: ItemSource,
+    /// Versions of the models that score candidates.
+    pub scorers: Vec<(Room, Arc<Shelf>)>,
 }
 
 /// Why workers cannot start or had to stop.
@@ -275,7 +272,7 @@ fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
     for output in [Output::Late, Output::DeadLetter] {
         partitions = partitions.min(broker.partitions(&shared.topics.name(output))?.unwrap_or(1));
     }
-    let mut staged = Staged::new(&shared.topics, &said(&shared.config), partitions);
+    let mut staged = Staged::new(&shared.topics, &sent(&shared.config), partitions);
     let mut limits = shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
     staged.limit(|topic| *limits.entry(topic.to_owned()).or_insert_with(|| bytes_max(broker, topic)));
     Ok(staged)
@@ -336,7 +333,7 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         }),
         events_partitions: partitions,
         by_user_partitions: shared.by_user_partitions,
-        dim: config.sdim.enabled.then_some(config.sdim.dim),
+        dim: reads_items(config).then_some(config.sdim.dim),
         out_of_orderness_ms: config.events.out_of_orderness_ms,
         idle_timeout: Duration::from_millis(config.events.idle_timeout_ms),
     };
@@ -398,19 +395,14 @@ fn emit(config: &Config) -> EmitMode {
 
 fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
     let config = &shared.config;
-    let rank = config.candidates.enabled.then(|| {
-        let settings = &config.candidates;
-        let (items_max, transitions_max) = (settings.counted_items_max, settings.counted_transitions_max);
-        RankRoom::new(RankConfig { limits: Limits { items_max, transitions_max } })
-    });
-    let Some(Rooms { device, sdim, forecasts }) = &shared.rooms else {
-        return Ok(Encoders { rank, ..Encoders::default() });
-    };
-    let sdim = sdim.as_ref().map(|SdimNeeds { hash, items }| {
+    let Some(rooms) = &shared.rooms else { return Ok(Encoders::default()) };
+    let Rooms { device, items, sdim, forecasts, scorers } = rooms;
+    let sdim = sdim.as_ref().filter(|_| config.sdim.enabled).map(|hash| {
         let min_interval_ms = config.encodings.min_interval_ms as i64;
         let sdim = SdimConfig { dim: config.sdim.dim, tables: config.sdim.tables, min_interval_ms };
         SdimRoom::new(sdim, device, hash, items.clone())
     });
+    let rank = config.candidates.enabled.then(|| RankRoom::new(rank(config), device.clone(), items.clone(), scorers));
     let history_ttl_ms = config.history.ttl.map(|ttl| ttl.0.as_millis() as i64);
     let bounds = Bounds { history_max_events: config.history.max_events, history_ttl_ms };
     let forecasts = forecasts.as_ref().map(|shelf| {
@@ -419,7 +411,28 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
         let config = ForecastConfig { sample_percent: settings.sample_percent, goes_on, emit: emit(config), bounds };
         ForecastRoom::new(config, device.clone(), Arc::clone(shelf))
     });
-    Ok(Encoders { sdim: sdim.transpose()?, forecasts, rank })
+    Ok(Encoders { sdim: sdim.transpose()?, forecasts, rank: rank.transpose()? })
+}
+
+/// What the settings have the room look at that answers candidates.
+pub fn rank(config: &Config) -> RankConfig {
+    let settings = &config.candidates;
+    RankConfig {
+        limits: Limits { items_max: settings.counted_items_max, transitions_max: settings.counted_transitions_max },
+        look: LookConfig {
+            features: settings.features.clone(),
+            dim: config.sdim.dim,
+            window: config.sdim.window,
+            hash: config.sdim.enabled.then_some((config.sdim.bits, config.sdim.group_bits)),
+            found: config.muse.enabled.then_some(config.muse.found),
+        },
+        patience: Waiting {
+            wait_ms: settings.feedback_wait_ms as i64,
+            bytes_max: settings.feedback_wait_bytes.0 as usize,
+            rest_is_negative: settings.unlabeled == Unlabeled::Negative,
+        },
+        sample_percent: u64::from(settings.sample_percent),
+    }
 }
 
 /// The learning rates that `evaluate` most often finds best.
@@ -464,18 +477,37 @@ pub fn learner(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(S
 
 /// The rooms that the settings open.
 pub fn rooms(config: &Config) -> Vec<Room> {
-    let sdim = config.sdim.enabled.then_some(Room::Sdim);
-    sdim.into_iter().chain(config.prompt_tpp.enabled.then_some(Room::PromptTpp)).collect()
+    let open = [
+        (Room::Sdim, config.sdim.enabled),
+        (Room::Muse, config.muse.enabled),
+        (Room::PromptTpp, config.prompt_tpp.enabled),
+    ];
+    open.into_iter().filter(|(_, open)| *open).map(|(room, _)| room).collect()
+}
+
+/// The rooms whose models score candidates.
+pub fn scorers(config: &Config) -> Vec<Room> {
+    let scores = |room: &Room| MODELS.iter().any(|(of, _)| of == room);
+    if config.candidates.enabled { rooms(config).into_iter().filter(scores).collect() } else { Vec::new() }
 }
 
 /// What the settings have rooms say.
 pub fn said(config: &Config) -> Vec<Output> {
     let of = |room| match room {
-        Room::PromptTpp => Output::Forecasts,
-        Room::Sdim => Output::Encoding(room),
+        Room::PromptTpp => Some(Output::Forecasts),
+        Room::Sdim => Some(Output::Encoding(room)),
+        Room::Muse => None,
     };
     let scores = config.candidates.enabled.then_some(Output::Scores);
-    rooms(config).into_iter().map(of).chain(scores).collect()
+    rooms(config).into_iter().filter_map(of).chain(scores).collect()
+}
+
+/// What the settings have rooms send: what they say, and what is learned from.
+fn sent(config: &Config) -> Vec<Output> {
+    let learning = config.prompt_tpp.enabled.then_some(Room::PromptTpp).into_iter().chain(scorers(config));
+    let samples: Vec<Output> = learning.map(Output::Samples).collect();
+    let learners = (!samples.is_empty()).then_some(Output::Learners);
+    said(config).into_iter().chain(samples).chain(learners).collect()
 }
 
 /// The input topics that a router reads, without their prefix.
@@ -486,5 +518,5 @@ pub fn inputs(config: &Config) -> Vec<&'static str> {
 
 /// Whether items are read from the topic.
 pub fn reads_items(config: &Config) -> bool {
-    config.sdim.enabled && config.sdim.items == ItemVectors::Topic
+    (config.sdim.enabled || !scorers(config).is_empty()) && config.sdim.items == ItemVectors::Topic
 }

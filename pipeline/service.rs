@@ -22,7 +22,7 @@ use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
 use crate::model::shelf::Shelf;
 use crate::model::{self, Model, ModelError};
-use crate::roles::{self, ColdStores, Patience, RoleError, Rooms, SdimNeeds, Shared, Workers};
+use crate::roles::{self, ColdStores, Patience, RoleError, Rooms, Shared, Workers};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::bucket::Bucket;
 use crate::snapshot::manifest::{FORMAT, Owner};
@@ -116,7 +116,8 @@ pub fn prepare(
     if !config.prompt_tpp.enabled {
         metrics.learning().silent("prompt_tpp.enabled=false");
     }
-    let rooms = if roles::rooms(&config).is_empty() { None } else { Some(rooms(&config, &topics, broker)?) };
+    let is_open = config.candidates.enabled || !roles::rooms(&config).is_empty();
+    let rooms = if is_open { Some(rooms(&config, &topics, broker)?) } else { None };
     let cold = config.state.memory_limit.map(|_| {
         let dir = config.state.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wellspring"));
         let folder = Arc::new(ColdFolder::new(&dir, format!("{}.{}", config.app, config.instance)));
@@ -140,21 +141,20 @@ pub fn prepare(
 }
 
 fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms, ServiceError> {
-    let sdim = if config.sdim.enabled { Some(sdim(config, topics, broker)?) } else { None };
-    let forecasts = if config.prompt_tpp.enabled {
-        Some(Arc::new(Shelf::new(Room::PromptTpp.name(), broker.reader(&[topics.models()])?)))
+    let shelf =
+        |room: Room| broker.reader(&[topics.models()]).map(|reader| (room, Arc::new(Shelf::new(room.name(), reader))));
+    let scorers = roles::scorers(config).into_iter().map(shelf).collect::<Result<_, _>>()?;
+    let forecasts = config.prompt_tpp.enabled.then(|| shelf(Room::PromptTpp).map(|(_, shelf)| shelf)).transpose()?;
+    let dim = config.sdim.dim;
+    let sdim = if config.sdim.enabled {
+        let model = first_model(config, topics, broker)?;
+        Some(Arc::new(hash_of(&model, dim, &topics.models())?))
     } else {
         None
     };
-    Ok(Rooms { device: device(config)?, sdim, forecasts })
-}
-
-fn sdim(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<SdimNeeds, ServiceError> {
-    let dim = config.sdim.dim;
-    let model = first_model(config, topics, broker)?;
     let items =
         if roles::reads_items(config) { ItemSource::Topic(Arc::new(Catalogue::new(dim))) } else { ItemSource::Hashed };
-    Ok(SdimNeeds { hash: Arc::new(hash_of(&model, dim, &topics.models())?), items })
+    Ok(Rooms { device: device(config)?, items, sdim, forecasts, scorers })
 }
 
 /// The model that is published; where there is none, the first one is.
@@ -201,10 +201,10 @@ fn hash_of(model: &Model, dim: usize, topic: &str) -> Result<Vec<i16>, ServiceEr
 /// # Errors
 /// Where the log or the device fails.
 pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Result<Option<Follower>, ServiceError> {
-    let Some(Rooms { device, sdim: Some(sdim), .. }) = &shared.rooms else { return Ok(None) };
-    let SdimNeeds { hash, items: ItemSource::Topic(catalogue) } = sdim else { return Ok(None) };
+    let Some(Rooms { device, items: ItemSource::Topic(catalogue), sdim, .. }) = &shared.rooms else { return Ok(None) };
     let dim = shared.config.sdim.dim;
-    let kernels = Sdim::new(device, shaders::sdim::Config::new(dim, 1), hash)?;
+    let hash = sdim.as_ref().map_or_else(|| hash_matrix(dim), |hash| hash.to_vec());
+    let kernels = Sdim::new(device, shaders::sdim::Config::new(dim, 1), &hash)?;
     let reader = broker.reader(&[shared.topics.input("items")])?;
     let mut follower = Follower::new(reader, kernels, Arc::clone(catalogue), dim);
     follower.catch_up(stop)?;

@@ -30,6 +30,8 @@ pub enum Output {
 pub enum Room {
     /// SDIM: long-behavior interest by hash buckets.
     Sdim,
+    /// MUSE: lifelong interest by search over content.
+    Muse,
     /// PromptTPP: next-event forecasts by a temporal point process that learns continually.
     PromptTpp,
 }
@@ -39,6 +41,7 @@ impl Room {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sdim => "sdim",
+            Self::Muse => "muse",
             Self::PromptTpp => "prompt_tpp",
         }
     }

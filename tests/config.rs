@@ -164,6 +164,7 @@ fn a_value_out_of_its_range_is_refused_with_what_is_allowed() {
             }
             Kind::Size => ["0B", "5", "-1GiB", "1gib", "1.5GiB"].into_iter().for_each(refused),
             Kind::LogLevel => refused("info,,=x=y"),
+            Kind::Names => refused("a,b,a"),
             Kind::Text | Kind::Columns | Kind::Properties => {}
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use operators::Views;
 use pipeline::config::Config;
+use pipeline::encode::ItemSource;
 use pipeline::log::embedded::{Embedded, EmbeddedSettings, Headers};
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
@@ -141,7 +142,13 @@ fn shared(broker: &Embedded, topics: &Topics, partitions: u32, commit_interval_m
         views: Arc::new(Views::compile(VIEWS, &EventColumns::default()).unwrap()),
         topics: topics.clone(),
         one_router: false,
-        rooms: Some(Rooms { device: shaders::Device::Cpu, sdim: None, forecasts }),
+        rooms: Some(Rooms {
+            device: shaders::Device::Cpu,
+            items: ItemSource::Hashed,
+            sdim: None,
+            forecasts,
+            scorers: Vec::new(),
+        }),
         metrics: Metrics::new(),
         archive: None,
         patience: Patience { idle_poll: Duration::ZERO, ..Patience::default() },

@@ -2,8 +2,8 @@
 
 use super::{
     CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors,
-    KafkaSettings, Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings,
-    TopicSettings, ViewSettings,
+    KafkaSettings, Learn, LogFormat, LogSettings, MuseSettings, PromptTppSettings, Role, Route, SdimSettings, Size,
+    StateSettings, TopicSettings, Unlabeled, ViewSettings,
 };
 
 impl Default for Config {
@@ -26,6 +26,7 @@ impl Default for Config {
             encodings: Default::default(),
             candidates: CandidateSettings::default(),
             sdim: SdimSettings::default(),
+            muse: MuseSettings::default(),
             prompt_tpp: PromptTppSettings::default(),
             log: LogSettings::default(),
         }
@@ -96,13 +97,29 @@ impl Default for HttpSettings {
 impl Default for CandidateSettings {
     fn default() -> Self {
         let (counted_items_max, counted_transitions_max) = (1 << 17, 1 << 18);
-        Self { enabled: false, items_max: 5000, counted_items_max, counted_transitions_max }
+        Self {
+            enabled: false,
+            items_max: 5000,
+            counted_items_max,
+            counted_transitions_max,
+            features: Vec::new(),
+            sample_percent: 100,
+            feedback_wait_ms: 600_000,
+            feedback_wait_bytes: Size(16 << 20),
+            unlabeled: Unlabeled::Ignored,
+        }
     }
 }
 
 impl Default for SdimSettings {
     fn default() -> Self {
-        Self { enabled: false, items: ItemVectors::Topic, dim: 64, window: 1024, tables: 4096 }
+        Self { enabled: false, items: ItemVectors::Topic, dim: 64, window: 1024, tables: 4096, bits: 48, group_bits: 3 }
+    }
+}
+
+impl Default for MuseSettings {
+    fn default() -> Self {
+        Self { enabled: false, found: 50 }
     }
 }
 

@@ -112,6 +112,22 @@ fn together(config: &Config) -> Result<(), ConfigError> {
             "raise history.max_events or lower sdim.window",
         );
     }
+    if !config.sdim.bits.is_multiple_of(config.sdim.group_bits) || config.sdim.bits / config.sdim.group_bits > 127 {
+        return wrong(
+            format!(
+                "sdim.bits={} are not 1 to 127 groups of sdim.group_bits={}",
+                config.sdim.bits, config.sdim.group_bits
+            ),
+            "set them to 48 and 3, or 96 and 6",
+        );
+    }
+    if config.candidates.enabled && config.route == super::Route::Direct {
+        return wrong(
+            "candidates.enabled: candidates stand among their user's events in by-user, which route=direct does not have"
+                .into(),
+            "set route=by-user, or candidates.enabled=false",
+        );
+    }
     if config.prompt_tpp.enabled && config.route == super::Route::Direct {
         return wrong(
             "prompt_tpp.enabled: versions of its model change at places of by-user, which route=direct does not have"

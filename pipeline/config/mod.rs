@@ -69,6 +69,8 @@ pub struct Config {
     pub candidates: CandidateSettings,
     /// SDIM.
     pub sdim: SdimSettings,
+    /// MUSE.
+    pub muse: MuseSettings,
     /// PromptTPP.
     pub prompt_tpp: PromptTppSettings,
     /// Logs of this process.
@@ -245,6 +247,36 @@ pub struct CandidateSettings {
     pub counted_items_max: usize,
     /// Pairs of items that follow each other that are counted, of one by-user partition.
     pub counted_transitions_max: usize,
+    /// Names of the numbers that requests bring for each item.
+    pub features: Vec<String>,
+    /// Of what requests so many percent are learned from.
+    pub sample_percent: u32,
+    /// After so much log time a request waits no more for feedback, ms.
+    pub feedback_wait_ms: u64,
+    /// Bytes of the requests that wait for feedback, of one by-user partition.
+    pub feedback_wait_bytes: Size,
+    /// What candidates are of which no feedback said anything.
+    pub unlabeled: Unlabeled,
+}
+
+/// What candidates are of which no feedback said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unlabeled {
+    /// Nothing is learned from them.
+    Ignored,
+    /// They were not taken.
+    Negative,
+}
+
+/// `muse.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MuseSettings {
+    /// Whether the room is open.
+    pub enabled: bool,
+    /// Behaviors that are found for a candidate.
+    pub found: usize,
 }
 
 /// `sdim.*`
@@ -261,6 +293,10 @@ pub struct SdimSettings {
     pub window: usize,
     /// Users whose tables are kept in memory.
     pub tables: usize,
+    /// Bits of the hash that scores are read by, and of a group of it.
+    pub bits: usize,
+    /// Bits of a group.
+    pub group_bits: usize,
 }
 
 /// `prompt_tpp.*`

@@ -38,6 +38,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// One or more of these words.
     Choices(&'static [&'static str]),
+    /// Names, each once; or none.
+    Names,
     /// A length of time.
     Span,
     /// A number of bytes.
@@ -110,11 +112,20 @@ pub const SETTINGS: &[Setting] = &[
     must("candidates.items_max", from_to(1, 100_000)),
     must("candidates.counted_items_max", from_to(2, 1 << 26)),
     must("candidates.counted_transitions_max", from_to(2, 1 << 28)),
+    must("candidates.features", Kind::Names),
+    must("candidates.sample_percent", from_to(0, 100)),
+    must("candidates.feedback_wait_ms", from_to(0, 365 * DAY_MS)),
+    must("candidates.feedback_wait_bytes", Kind::Size),
+    must("candidates.unlabeled", Kind::Choice(&["ignored", "negative"])),
     must("sdim.enabled", Kind::Boolean),
     must("sdim.items", Kind::Choice(&["topic", "hashed"])),
     must("sdim.dim", from_to(1, 1024)),
     must("sdim.window", from_to(1, 1 << 16)),
     must("sdim.tables", from_to(1, 1 << 24)),
+    must("sdim.bits", from_to(1, 256)),
+    must("sdim.group_bits", from_to(1, 12)),
+    must("muse.enabled", Kind::Boolean),
+    must("muse.found", from_to(1, 255)),
     must("prompt_tpp.enabled", Kind::Boolean),
     must("prompt_tpp.learn", Kind::Choice(&["frozen", "prompt", "prompt_calibrated", "prompt_joint", "online"])),
     may("prompt_tpp.start", Kind::Text),
@@ -153,9 +164,10 @@ impl Setting {
         let value = match self.kind {
             Kind::Integer { .. } => text.trim().parse::<i64>().map_or_else(|_| json!(text), |number| json!(number)),
             Kind::Boolean => text.trim().parse::<bool>().map_or_else(|_| json!(text), |flag| json!(flag)),
-            Kind::Choices(_) => {
+            Kind::Choices(_) | Kind::Names => {
                 let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-                json!(inner.split(',').map(|word| word.trim().trim_matches('"')).collect::<Vec<_>>())
+                let words = inner.split(',').map(|word| word.trim().trim_matches('"'));
+                json!(words.filter(|word| !word.is_empty()).collect::<Vec<_>>())
             }
             _ => json!(text),
         };
@@ -182,6 +194,11 @@ impl Setting {
             Kind::Choices(words) => {
                 value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(|one| word(words, one)))
             }
+            Kind::Names => value.as_array().is_some_and(|list| {
+                let names = list.iter().map(|name| name.as_str().filter(|name| !name.is_empty() && name.len() <= 200));
+                names.enumerate().all(|(at, name)| name.is_some() && !list[..at].contains(&list[at]))
+                    && list.len() <= 100
+            }),
             Kind::Span => value.as_str().is_some_and(|text| Ttl::try_from(text.to_string()).is_ok()),
             Kind::Size => value.as_str().is_some_and(|text| Size::try_from(text.to_string()).is_ok()),
             Kind::Columns => serde_json::from_value::<ColumnType>(value.clone()).is_ok(),
@@ -203,6 +220,7 @@ impl Setting {
             Kind::Boolean => "true or false".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::Choices(words) => format!("one or more of {}, comma-separated", words.join(", ")),
+            Kind::Names => "up to 100 names, each once, comma-separated".into(),
             Kind::Span => "a length of time like 90d, 36h, 15m, 30s or 500ms".into(),
             Kind::Size => "a number of bytes like 4GiB, 512MiB or 1GB".into(),
             Kind::Columns => "a column's name with one of int64, float64, string, boolean".into(),

@@ -13,6 +13,17 @@ pub struct Catalogue {
     changed: AtomicU64,
 }
 
+/// An item as its topic describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// Its id.
+    pub id: Box<str>,
+    /// Its category; empty where it has none.
+    pub category: Box<str>,
+    /// Its vector.
+    pub vector: Vec<f32>,
+}
+
 /// Quantized vectors by item.
 #[derive(Debug, Default)]
 pub struct Items {
@@ -20,6 +31,10 @@ pub struct Items {
     /// (items, dim), scale 2^-14
     vectors: Vec<i16>,
     signatures: Vec<u64>,
+    /// Empty of an item without one.
+    categories: Vec<Box<str>>,
+    /// How often all were forgotten.
+    generation: u64,
 }
 
 impl Items {
@@ -39,6 +54,21 @@ impl Items {
         self.signatures[item as usize]
     }
 
+    /// The vectors of all items, one after the other.
+    pub fn vectors(&self) -> &[i16] {
+        &self.vectors
+    }
+
+    /// The category of an item; empty where it has none.
+    pub fn category(&self, item: u32) -> &str {
+        self.categories.get(item as usize).map_or("", |category| category)
+    }
+
+    /// How often all items were forgotten, so that their numbers may be others'.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// How many items are known.
     pub fn len(&self) -> usize {
         self.signatures.len()
@@ -49,9 +79,11 @@ impl Items {
         self.signatures.is_empty()
     }
 
-    /// Adds items that are not known yet, with their quantized vectors (items, dim) and signatures.
-    pub fn add(&mut self, ids: Vec<Box<str>>, vectors: &[i16], signatures: &[u64]) {
+    /// Adds items that are not known yet, with their quantized vectors (items, dim), signatures, and categories where they
+    /// have some.
+    pub fn add(&mut self, ids: Vec<Box<str>>, vectors: &[i16], signatures: &[u64], categories: Vec<Box<str>>) {
         let first = self.len() as u32;
+        self.categories.extend(categories);
         self.by_id.extend(ids.into_iter().zip(first..));
         self.vectors.extend_from_slice(vectors);
         self.signatures.extend_from_slice(signatures);
@@ -62,6 +94,8 @@ impl Items {
         self.by_id.clear();
         self.vectors.clear();
         self.signatures.clear();
+        self.categories.clear();
+        self.generation += 1;
     }
 }
 
@@ -85,12 +119,12 @@ impl Catalogue {
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn take(&self, kernels: &mut Sdim, batch: Vec<(Box<str>, Vec<f32>)>) -> Result<(), shaders::Error> {
-        let (mut ids, mut vectors) = (Vec::new(), Vec::new());
+    pub fn take(&self, kernels: &mut Sdim, batch: Vec<Described>) -> Result<(), shaders::Error> {
+        let (mut ids, mut vectors, mut categories) = (Vec::new(), Vec::new(), Vec::new());
         let mut quantized = Vec::new();
         let mut fresh: HashMap<Box<str>, usize> = HashMap::new();
         let known = self.read();
-        for (id, vector) in batch {
+        for Described { id, category, vector } in batch {
             quantized.clear();
             quantize(&vector, &mut quantized);
             let first = match (known.find(&id), fresh.get(&id)) {
@@ -99,6 +133,7 @@ impl Catalogue {
                 (None, None) => {
                     fresh.insert(id.clone(), ids.len());
                     ids.push(id);
+                    categories.push(category);
                     vectors.extend_from_slice(&quantized);
                     continue;
                 }
@@ -114,7 +149,12 @@ impl Catalogue {
             }
             signatures => signatures?,
         };
-        self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).add(ids, &vectors, &signatures);
+        self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).add(
+            ids,
+            &vectors,
+            &signatures,
+            categories,
+        );
         Ok(())
     }
 }

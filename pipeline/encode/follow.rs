@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shaders::sdim::Sdim;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Described};
 use crate::decode::decode_item;
 use crate::log::{LogError, Reader};
 
@@ -31,7 +31,7 @@ pub struct Follower {
     kernels: Sdim,
     catalogue: Arc<Catalogue>,
     dim: usize,
-    batch: Vec<(Box<str>, Vec<f32>)>,
+    batch: Vec<Described>,
 }
 
 impl Follower {
@@ -67,8 +67,9 @@ impl Follower {
         let (batch, dim) = (&mut self.batch, self.dim);
         let at_end = self.reader.poll(Duration::from_millis(100), &mut |record| {
             let item = record.value.and_then(|value| decode_item(value, Some(dim)).ok());
-            if let Some((id, vector)) = item.and_then(|item| Some((item.item_id, item.vector?))) {
-                batch.push((id.into(), vector));
+            if let Some((item, vector)) = item.and_then(|mut item| item.vector.take().map(|vector| (item, vector))) {
+                let category = item.category.as_deref().unwrap_or_default().into();
+                batch.push(Described { id: item.item_id.into(), category, vector });
             }
         })?;
         while !self.batch.is_empty() {

@@ -20,13 +20,13 @@ pub enum ItemSource {
 }
 
 /// A worker's way to item vectors.
-pub(super) enum Known {
+pub(crate) enum Known {
     Topic(Arc<Catalogue>),
     Hashed(Items),
 }
 
 /// The items for the length of a batch.
-pub(super) enum Reading<'a> {
+pub(crate) enum Reading<'a> {
     Topic(RwLockReadGuard<'a, Items>),
     Hashed(&'a Items),
 }
@@ -43,7 +43,7 @@ impl std::ops::Deref for Reading<'_> {
 }
 
 impl Known {
-    pub(super) fn new(source: ItemSource) -> Self {
+    pub(crate) fn new(source: ItemSource) -> Self {
         match source {
             ItemSource::Topic(catalogue) => Self::Topic(catalogue),
             ItemSource::Hashed => Self::Hashed(Items::default()),
@@ -51,7 +51,7 @@ impl Known {
     }
 
     /// Makes sure that hashed vectors of `ids` are at hand.
-    pub(super) fn prepare<'a>(
+    pub(crate) fn prepare<'a>(
         &mut self,
         ids: impl Iterator<Item = &'a str>,
         dim: usize,
@@ -71,11 +71,11 @@ impl Known {
             }
         }
         let signatures = kernels.simhash(&vectors)?;
-        items.add(missing, &vectors, &signatures);
+        items.add(missing, &vectors, &signatures, Vec::new());
         Ok(())
     }
 
-    pub(super) fn read(&self) -> Reading<'_> {
+    pub(crate) fn read(&self) -> Reading<'_> {
         match self {
             Self::Topic(catalogue) => Reading::Topic(catalogue.read()),
             Self::Hashed(items) => Reading::Hashed(items),

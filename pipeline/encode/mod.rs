@@ -26,7 +26,7 @@ use schemas::output::{Emit, Output, Record, Room};
 use crate::forecast::{self, ForecastError, ForecastRoom};
 use crate::inquiry::UserForecast;
 use crate::metrics::curve::Scored;
-use crate::rank::RankRoom;
+use crate::rank::{RankError, RankRoom};
 
 pub use items::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
@@ -40,6 +40,9 @@ pub enum EncodeError {
     /// A forecast cannot be made.
     #[error("prompt_tpp: {0}")]
     Forecast(#[from] ForecastError),
+    /// Candidates cannot be answered.
+    #[error("candidates: {0}")]
+    Rank(#[from] RankError),
 }
 
 /// How far a task has come, as the rooms need it.
@@ -80,7 +83,7 @@ impl Encoders {
             forecasts.encode(fold, heard, out)?;
         }
         if let Some(rank) = &mut self.rank {
-            rank.answer(out);
+            rank.answer(out)?;
         }
         Ok(())
     }
@@ -90,8 +93,9 @@ impl Encoders {
     /// # Errors
     /// Where it cannot be had.
     pub fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), EncodeError> {
-        match &mut self.forecasts {
-            Some(forecasts) if model == Room::PromptTpp.name() => Ok(forecasts.adopt(task, version)?),
+        match (&mut self.forecasts, &mut self.rank) {
+            (Some(forecasts), _) if model == Room::PromptTpp.name() => Ok(forecasts.adopt(task, version)?),
+            (_, Some(rank)) => Ok(rank.adopt(task, model, version)?),
             _ => Ok(()),
         }
     }
@@ -124,7 +128,8 @@ impl Encoders {
     pub fn versions(&self, task: i32) -> BTreeMap<String, u64> {
         let sdim = self.sdim.iter().map(|_| (Room::Sdim, record::MODEL_VERSION));
         let forecasts = self.forecasts.iter().filter_map(|room| Some((Room::PromptTpp, room.version(task)?)));
-        sdim.chain(forecasts).map(|(room, version)| (room.name().to_owned(), version)).collect()
+        let scorers = self.rank.iter().flat_map(|rank| rank.versions(task));
+        sdim.chain(forecasts).chain(scorers).map(|(room, version)| (room.name().to_owned(), version)).collect()
     }
 
     /// The user of `slot` is forgotten: it may be another's from now on.

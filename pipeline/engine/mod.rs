@@ -27,7 +27,7 @@ use schemas::request::Request;
 use self::direct::{Asked, Direct};
 use self::minimum::Minimum;
 use crate::dead_letter;
-use crate::encode::{Encoders, Heard};
+use crate::encode::{EncodeError, Encoders, Heard};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
@@ -176,15 +176,19 @@ impl Engine {
     /// What a user is asked for, or says, after the rows before it.
     fn request(&mut self, task: i32, request: Request, staged: &mut dyn Emit) -> Result<(), StageError> {
         self.fold_pending(staged)?;
+        let muted = self.tasks[&task].muted;
         match (request, &mut self.encoders.rank) {
             (Request::Forget(user_id), _) => self.forget(task, &user_id, staged)?,
-            (Request::Feedback(given), Some(rank)) => rank.feedback(task, &given),
-            (Request::Candidates(asked), Some(rank)) if !self.tasks[&task].muted => {
-                let slot = self.fold.recall(task, &asked.user_id)?;
-                rank.ask(&self.fold, task, slot, asked);
+            (Request::Feedback(given), Some(rank)) => {
+                let slot = self.fold.recall(task, &given.user_id)?;
+                rank.feedback(&self.fold, (task, muted), slot, &given, staged).map_err(EncodeError::from)?;
             }
-            // They were answered already, or nobody answers.
-            (Request::Feedback(_) | Request::Candidates(_), _) => {}
+            (Request::Candidates(asked), Some(rank)) => {
+                let slot = self.fold.recall(task, &asked.user_id)?;
+                rank.ask(&self.fold, (task, muted), slot, asked, staged).map_err(EncodeError::from)?;
+            }
+            // Nobody answers.
+            (Request::Feedback(_) | Request::Candidates(_), None) => {}
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Engine {
         self.fold.assign(partition);
         if let Some(rank) = &mut self.encoders.rank {
             let begun = rank.begin(partition, tally.as_deref());
-            begun.map_err(|error| StageError::Recovery(format!("counters of partition {partition}: {error}")))?;
+            begun.map_err(|error| StageError::Recovery(format!("partition {partition}: {error}")))?;
         }
         self.encoders.restored(&self.fold, partition, minimum.in_force());
         for (model, version) in &models {

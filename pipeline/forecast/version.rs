@@ -49,8 +49,10 @@ pub enum VersionError {
     #[error(transparent)]
     Device(shaders::Error),
     /// It is not one of this network.
-    #[error("model prompt_tpp, version {version}: {reason}; was it published by another version of this service?")]
+    #[error("model {model}, version {version}: {reason}; was it published by another version of this service?")]
     Misfit {
+        /// The model.
+        model: String,
         /// Its number.
         version: u64,
         /// What does not fit.
@@ -64,8 +66,11 @@ impl About {
     /// # Errors
     /// Where the manifest says nothing of the kind.
     pub fn of(model: &Model) -> Result<Self, VersionError> {
-        let wrong =
-            |error: serde_json::Error| VersionError::Misfit { version: model.version, reason: error.to_string() };
+        let wrong = |error: serde_json::Error| VersionError::Misfit {
+            model: model.name.clone(),
+            version: model.version,
+            reason: error.to_string(),
+        };
         serde_json::from_value(model.about.clone()).map_err(wrong)
     }
 }
@@ -86,7 +91,7 @@ impl Version {
             return Ok(Self { number: model.version, vocabulary, unit_ms, network: spare.network });
         }
         let network = Network::from_weights(device, Config::default(), model.tensors.clone(), 0);
-        let wrong = |reason: String| VersionError::Misfit { version: model.version, reason };
+        let wrong = |reason: String| VersionError::Misfit { model: model.name.clone(), version: model.version, reason };
         let network = network.map_err(|error| match error {
             lost if lost.is_device_lost() => VersionError::Device(lost),
             error => wrong(error.to_string()),

@@ -279,10 +279,11 @@ fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
     specs.push(spec(topics.by_user(), n));
     let compacted = |name| TopicSpec { settings: vec![("cleanup.policy".into(), "compact".into())], ..spec(name, 1) };
     specs.push(compacted(topics.models()));
+    specs.push(compacted(topics.learners()));
     if config.prompt_tpp.enabled {
-        specs.push(compacted(topics.learners()));
         specs.push(spec(topics.samples(Room::PromptTpp), 1));
     }
+    specs.extend(roles::scorers(config).into_iter().map(|room| spec(topics.samples(room), 1)));
     specs.extend(topics.outputs(&roles::said(config)).into_iter().map(|output| match output {
         Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
         _ => spec(topics.name(output), n),

@@ -16,7 +16,7 @@ use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Header
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::model::shelf::Shelf as Versions;
-use pipeline::roles::{self, Patience, Rooms, SdimNeeds, Shared};
+use pipeline::roles::{self, Patience, Rooms, Shared};
 use pipeline::route::Router;
 use pipeline::snapshot::SnapshotError;
 use pipeline::snapshot::archive::Archive;
@@ -225,6 +225,7 @@ impl World {
         specs.push(spec(topics.by_user(), plan.partitions as i32));
         specs.push(spec(topics.learners(), 1));
         specs.push(spec(topics.samples(Room::PromptTpp), 1));
+        specs.extend(roles::scorers(&plan.config).into_iter().map(|room| spec(topics.samples(room), 1)));
         specs.extend(topics.outputs(&roles::said(&plan.config)).into_iter().map(|output| match output {
             Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
             _ => spec(topics.name(output), plan.partitions as i32),
@@ -472,13 +473,12 @@ impl World {
         if let shaders::Device::Gpu(gpu) = &device {
             self.device = Some(gpu.clone());
         }
-        let sdim = config
-            .sdim
-            .enabled
-            .then(|| SdimNeeds { hash: Arc::new(hash_matrix(config.sdim.dim)), items: ItemSource::Hashed });
+        let sdim = config.sdim.enabled.then(|| Arc::new(hash_matrix(config.sdim.dim)));
         let models = || self.broker.reader(&[self.topics.models()]).unwrap();
         let forecasts = config.prompt_tpp.enabled.then(|| Arc::new(Versions::new("prompt_tpp", models())));
-        let rooms = Some(Rooms { device, sdim, forecasts });
+        let scorers = roles::scorers(&config).into_iter();
+        let scorers = scorers.map(|room| (room, Arc::new(Versions::new(room.name(), models())))).collect();
+        let rooms = Some(Rooms { device, items: ItemSource::Hashed, sdim, forecasts, scorers });
         let patience = Patience {
             pauses: (Duration::ZERO, Duration::ZERO),
             idle_poll: Duration::ZERO,

@@ -1,0 +1,288 @@
+//! Looking: from a request, the user's history and the live counters to what is kept of them.
+
+use std::collections::HashMap;
+
+use operators::Fold;
+use operators::rates::{Candidate, FORMS, INPUTS, feature_forms};
+use schemas::request::Candidates;
+use shaders::Device;
+use shaders::muse::{Block, Found, Gsu};
+use shaders::sdim::{Sdim, Window};
+
+use super::sight::{NEWEST, Sight};
+use super::tally::{Tally, key};
+use crate::encode::catalogue::Items;
+use crate::encode::items::{ItemSource, Known};
+
+/// The place of `item_rate` among [`INPUTS`].
+pub const ITEM_RATE: usize = {
+    let mut at = 0;
+    while !matches!(INPUTS[at].as_bytes(), b"item_rate") {
+        at += 1;
+    }
+    at
+};
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct LookConfig {
+    /// Names of the features that requests may bring, in order.
+    pub features: Vec<String>,
+    /// Length of item vectors.
+    pub dim: usize,
+    /// The newest behaviors of a user that are looked at.
+    pub window: usize,
+    /// Bits of SDIM's hash, and of a group of it; none where SDIM is closed.
+    pub hash: Option<(usize, usize)>,
+    /// Behaviors that MUSE finds; none where MUSE is closed.
+    pub found: Option<usize>,
+}
+
+impl LookConfig {
+    /// Names of the inputs of a candidate, in order.
+    pub fn inputs(&self) -> Vec<String> {
+        let forms = ["", "_centered", "_rank", "_inverse"];
+        let features = self.features.iter().flat_map(|name| forms.map(|form| format!("{name}{form}")));
+        INPUTS.iter().map(ToString::to_string).chain(features).collect()
+    }
+}
+
+/// The eyes of one worker.
+pub struct Eyes {
+    config: LookConfig,
+    known: Known,
+    kernels: Sdim,
+    gsu: Gsu,
+    /// Signatures of the items that are known, as they are numbered, and of which generation; a cache.
+    signatures: Vec<u64>,
+    generation: u64,
+    found: Found,
+}
+
+/// A behavior with an item, the newest first.
+struct Behavior<'a> {
+    item_id: &'a str,
+    kind: &'a str,
+    item: Option<u32>,
+}
+
+impl Eyes {
+    /// Eyes that have seen nothing.
+    ///
+    /// # Errors
+    /// Where the hash's form does not fit, or the device fails.
+    pub fn new(config: LookConfig, device: &Device, items: ItemSource) -> Result<Self, shaders::Error> {
+        let (bits, group_bits) = config.hash.unwrap_or((shaders::sdim::BITS, shaders::sdim::GROUP_BITS));
+        let form = shaders::sdim::Config { dim: config.dim, slots: 1, bits, group_bits };
+        let hash = shaders::sdim::hash_matrix_of(config.dim, bits);
+        Ok(Self {
+            known: Known::new(items),
+            kernels: Sdim::new(device, form, &hash)?,
+            gsu: Gsu::new(device)?,
+            signatures: Vec::new(),
+            generation: 0,
+            found: Found::default(),
+            config,
+        })
+    }
+
+    /// What a request sees of a user in `slot`, where he is known.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn look(
+        &mut self,
+        fold: &Fold,
+        slot: Option<u32>,
+        tally: &Tally,
+        asked: &Candidates,
+    ) -> Result<Sight, shaders::Error> {
+        let newest = slot.into_iter().flat_map(|slot| fold.newest(slot, usize::MAX).rev()).map(|row| fold.row(row));
+        let behaviors = newest.filter_map(|row| Some(Behavior { item_id: row.item_id?, kind: row.kind, item: None }));
+        let mut behaviors: Vec<Behavior<'_>> = behaviors.take(self.config.window).collect();
+        let ids = asked.item_ids.iter().map(String::as_str);
+        let all = behaviors.iter().map(|behavior| behavior.item_id).chain(ids.clone());
+        self.known.prepare(all, self.config.dim, &mut self.kernels)?;
+        let items = self.known.read();
+        behaviors.iter_mut().for_each(|behavior| behavior.item = items.find(behavior.item_id));
+        let candidates: Vec<Option<u32>> = ids.map(|id| items.find(id)).collect();
+        if std::mem::replace(&mut self.generation, items.generation()) != items.generation() {
+            self.signatures.clear();
+        }
+        if self.config.hash.is_some() {
+            let hashed = self.signatures.len() / self.kernels.config().signature_words();
+            let vectors = &items.vectors()[hashed * self.config.dim..];
+            self.signatures.extend(self.kernels.simhash(vectors)?);
+        }
+        let (dim, width) = (self.config.dim, INPUTS.len() + FORMS * self.config.features.len());
+        let mut sight = Sight {
+            dim: dim as u32,
+            width: width as u32,
+            item_ids: asked.item_ids.clone(),
+            categories: candidates.iter().map(|item| item.map_or("", |item| items.category(item)).to_owned()).collect(),
+            ..Sight::default()
+        };
+        candidates.iter().for_each(|item| vector(&items, *item, dim, &mut sight.candidate_keys));
+        let mut others = Others::default();
+        behaviors.iter().take(NEWEST).for_each(|behavior| others.push(&items, behavior, dim, &mut sight));
+        if self.config.hash.is_some() {
+            read(&mut self.kernels, &items, (&behaviors, &candidates), &self.signatures, &mut sight)?;
+        }
+        if let Some(count) = self.config.found {
+            let block = block(&items, &behaviors, dim)?;
+            self.gsu.search(&block, &sight.candidate_keys, count, &mut self.found)?;
+            self.gsu.tiers(&block, &sight.candidate_keys, &self.found, &mut sight.tiers)?;
+            sight.found_offsets.clone_from(&self.found.offsets);
+            sight.found_similarities.clone_from(&self.found.similarities);
+            for &age in &self.found.ages {
+                let place = others.place(&items, &behaviors, age, dim, &mut sight);
+                sight.found_behaviors.push(place);
+            }
+        }
+        inputs(&self.config.features, &behaviors, tally, asked, &mut sight);
+        Ok(sight)
+    }
+}
+
+/// Appends an item's vector as int8; zero where it has none.
+fn vector(items: &Items, item: Option<u32>, dim: usize, out: &mut Vec<i8>) {
+    match item {
+        Some(item) => out.extend(items.vector(item, dim).iter().map(|&x| small(x))),
+        None => out.resize(out.len() + dim, 0),
+    }
+}
+
+/// Of a component of scale 2^-14, round(127 v).
+fn small(x: i16) -> i8 {
+    let half = 1 << 13;
+    let scaled = i32::from(x) * 127;
+    (if scaled < 0 { -((half - scaled) >> 14) } else { (scaled + half) >> 14 }) as i8
+}
+
+fn read(
+    kernels: &mut Sdim,
+    items: &Items,
+    (behaviors, candidates): (&[Behavior<'_>], &[Option<u32>]),
+    signatures: &[u64],
+    sight: &mut Sight,
+) -> Result<(), shaders::Error> {
+    let (dim, words) = (sight.dim as usize, kernels.config().signature_words());
+    let of = |item: u32| &signatures[item as usize * words..(item as usize + 1) * words];
+    let known = || behaviors.iter().filter_map(|behavior| behavior.item);
+    let vectors: Vec<&[i16]> = known().map(|item| items.vector(item, dim)).collect();
+    let of_window: Vec<u64> = known().flat_map(|item| of(item).iter().copied()).collect();
+    let window = Window { vectors: &vectors, signatures: &of_window };
+    let asked: Vec<u64> = candidates.iter().flatten().flat_map(|&item| of(item).iter().copied()).collect();
+    let mut reads = Vec::new();
+    kernels.read_window(&window, &asked, &mut reads)?;
+    let mut reads = reads.chunks_exact(dim);
+    for item in candidates {
+        match item {
+            Some(_) => sight.reads.extend_from_slice(reads.next().expect("each was read")),
+            None => sight.reads.resize(sight.reads.len() + dim, 0.0),
+        }
+    }
+    Ok(())
+}
+
+fn block(items: &Items, behaviors: &[Behavior<'_>], dim: usize) -> Result<Block, shaders::Error> {
+    let (mut block, mut key) = (Block::new(dim)?, Vec::with_capacity(dim));
+    for behavior in behaviors.iter().rev() {
+        key.clear();
+        vector(items, behavior.item, dim, &mut key);
+        block.push(behavior.item.map(|_| key.as_slice()))?;
+    }
+    Ok(block)
+}
+
+/// Behaviors that stand in a sight already, by age, and its names of types.
+#[derive(Default)]
+struct Others {
+    places: HashMap<u32, u32>,
+    types: HashMap<String, u16>,
+    next_age: u32,
+}
+
+impl Others {
+    /// Appends the next of the newest behaviors.
+    fn push(&mut self, items: &Items, behavior: &Behavior<'_>, dim: usize, sight: &mut Sight) {
+        let age = self.next_age;
+        self.next_age += 1;
+        self.add(items, behavior, age, dim, sight);
+    }
+
+    /// The place of the behavior of an age, which is appended where it is not there.
+    fn place(&mut self, items: &Items, all: &[Behavior<'_>], age: u32, dim: usize, sight: &mut Sight) -> u32 {
+        if age < self.next_age {
+            return age;
+        }
+        match self.places.get(&age) {
+            Some(place) => *place,
+            None => self.add(items, &all[age as usize], age, dim, sight),
+        }
+    }
+
+    fn add(&mut self, items: &Items, behavior: &Behavior<'_>, age: u32, dim: usize, sight: &mut Sight) -> u32 {
+        let place = sight.behavior_ages.len() as u32;
+        if !self.types.contains_key(behavior.kind) {
+            self.types.insert(behavior.kind.to_owned(), sight.types.len() as u16);
+            sight.types.push(behavior.kind.to_owned());
+        }
+        sight.behavior_types.push(self.types[behavior.kind]);
+        sight.behavior_ages.push(age);
+        vector(items, behavior.item, dim, &mut sight.behavior_keys);
+        self.places.insert(age, place);
+        place
+    }
+}
+
+/// Live counters and the request's features.
+fn inputs(features: &[String], behaviors: &[Behavior<'_>], tally: &Tally, asked: &Candidates, sight: &mut Sight) {
+    let (dim, width) = (sight.dim as usize, sight.width as usize);
+    let mut last_seen: HashMap<&str, u32> = HashMap::new();
+    for (age, behavior) in (0..).zip(behaviors) {
+        last_seen.entry(behavior.item_id).or_insert(age);
+    }
+    let user = tally.user(key(&asked.user_id));
+    let recent: Vec<&[i8]> = sight.behavior_keys.chunks_exact(dim).take(behaviors.len().min(NEWEST)).collect();
+    let recent: Vec<&[i8]> = recent.into_iter().filter(|key| key.iter().any(|&x| x != 0)).collect();
+    for (item_id, own) in asked.item_ids.iter().zip(sight.candidate_keys.chunks_exact(dim)) {
+        let [cosine_max, cosine_mean] = cosines(own, &recent);
+        let last_seen = last_seen.get(item_id.as_str()).copied();
+        let candidate = Candidate { item: key(item_id), last_seen, cosine_max, cosine_mean };
+        tally.rates.inputs(&user, &candidate, &mut sight.inputs);
+        sight.inputs.resize(sight.inputs.len() + FORMS * features.len(), 0.0);
+    }
+    for (at, name) in features.iter().enumerate() {
+        let Some(numbers) = asked.features.get(name) else { continue };
+        let numbers: Vec<f32> = numbers.iter().map(|number| number.unwrap_or(0.0)).collect();
+        feature_forms(&numbers, INPUTS.len() + FORMS * at, width, &mut sight.inputs);
+    }
+}
+
+/// The largest and the mean cosine with the newest behaviors that have vectors; zeros where there are none.
+fn cosines(own: &[i8], recent: &[&[i8]]) -> [f32; 2] {
+    if recent.is_empty() {
+        return [0.0; 2];
+    }
+    let dot = |other: &&[i8]| own.iter().zip(*other).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+    let (mut most, mut sum) = (i32::MIN, 0);
+    for product in recent.iter().map(dot) {
+        (most, sum) = (most.max(product), sum + product);
+    }
+    let scale = 1.0 / (127.0 * 127.0);
+    [most as f32 * scale, sum as f32 * scale / recent.len() as f32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_rounded_as_vectors_are() {
+        for x in -(1 << 14)..=1 << 14_i32 {
+            let exact = f64::from(x) / 16_384.0 * 127.0;
+            assert!((f64::from(small(x as i16)) - exact).abs() <= 0.5, "{x}");
+        }
+    }
+}

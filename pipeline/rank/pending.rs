@@ -1,0 +1,183 @@
+//! Requests that wait for feedback: what they saw, until it is known what the user took.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::sight::Sight;
+
+/// How long requests wait for feedback, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// After so much log time a request waits no more, ms.
+    pub wait_ms: i64,
+    /// Bytes of all that wait, of one partition; the oldest go first.
+    pub bytes_max: usize,
+    /// Whether candidates of a request that waits no more, of which nothing was said, were not taken.
+    pub rest_is_negative: bool,
+}
+
+/// A request that waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    /// xxh3 of its user's id.
+    user: u64,
+    time_ms: i64,
+    sight: Sight,
+    /// (candidates): of which something was said.
+    heard: Vec<bool>,
+}
+
+/// The requests of one by-user partition that wait. They are a function of its log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    by_id: HashMap<String, Entry>,
+    /// The oldest first; some may be gone.
+    order: VecDeque<String>,
+    bytes: usize,
+    newest_ms: i64,
+}
+
+/// A sample: what a request saw, with labels.
+pub type Sample = Sight;
+
+impl Pending {
+    /// A request begins to wait; gives what is known of those that wait no more. One whose name is there already takes its place.
+    pub fn add(&mut self, request_id: &str, user: u64, time_ms: i64, sight: Sight, patience: &Patience) -> Vec<Sample> {
+        self.remove(request_id);
+        self.newest_ms = self.newest_ms.max(time_ms);
+        self.bytes += sight.bytes() + request_id.len();
+        let heard = vec![false; sight.len()];
+        self.by_id.insert(request_id.to_owned(), Entry { user, time_ms, sight, heard });
+        self.order.push_back(request_id.to_owned());
+        self.let_go(patience)
+    }
+
+    /// Something was said of an item of a request, or of all its items; gives the sample, where the request waits and it was not
+    /// said before.
+    pub fn hear(&mut self, request_id: &str, item_id: Option<&str>, label: bool) -> Option<Sample> {
+        let Entry { sight, heard, .. } = self.by_id.get_mut(request_id)?;
+        let meant = |at: &usize| item_id.is_none_or(|item_id| sight.item_ids[*at] == item_id) && !heard[*at];
+        // An item that stands twice in a request is one answer.
+        let most = if item_id.is_some() { 1 } else { usize::MAX };
+        let places: Vec<usize> = (0..heard.len()).filter(meant).take(most).collect();
+        places.iter().for_each(|&at| heard[at] = true);
+        (!places.is_empty()).then(|| sight.pick(&places, label))
+    }
+
+    /// A user is forgotten.
+    pub fn forget(&mut self, user: u64) {
+        let of = self.by_id.iter().filter(|(_, entry)| entry.user == user).map(|(id, _)| id.clone());
+        of.collect::<Vec<_>>().iter().for_each(|id| drop(self.remove(id)));
+    }
+
+    fn remove(&mut self, request_id: &str) -> Option<Entry> {
+        let entry = self.by_id.remove(request_id)?;
+        self.bytes -= entry.sight.bytes() + request_id.len();
+        self.order.retain(|id| id != request_id);
+        Some(entry)
+    }
+
+    fn let_go(&mut self, patience: &Patience) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        while let Some(oldest) = self.order.front() {
+            let waited_ms = self.newest_ms - self.by_id[oldest].time_ms;
+            if waited_ms <= patience.wait_ms && self.bytes <= patience.bytes_max {
+                break;
+            }
+            let oldest = oldest.clone();
+            let Entry { sight, heard, .. } = self.remove(&oldest).expect("who is in order waits");
+            let rest: Vec<usize> = (0..heard.len()).filter(|&at| !heard[at]).collect();
+            if patience.rest_is_negative && !rest.is_empty() {
+                samples.push(sight.pick(&rest, false));
+            }
+        }
+        samples
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// All of it, the same bytes for the same requests.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let entries: Vec<(&String, &Entry)> = self.order.iter().map(|id| (id, &self.by_id[id])).collect();
+        postcard::to_allocvec(&(self.newest_ms, entries)).expect("plain data becomes bytes")
+    }
+
+    /// What [`Pending::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// Where the bytes are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        let (newest_ms, entries): (i64, Vec<(String, Entry)>) = postcard::from_bytes(bytes)?;
+        let mut pending = Self { newest_ms, ..Self::default() };
+        for (id, entry) in entries {
+            pending.bytes += entry.sight.bytes() + id.len();
+            pending.order.push_back(id.clone());
+            pending.by_id.insert(id, entry);
+        }
+        Ok(pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(items: &[&str]) -> Sight {
+        let item_ids: Vec<String> = items.iter().map(ToString::to_string).collect();
+        let categories = vec![String::new(); items.len()];
+        Sight {
+            inputs: (0..items.len()).map(|n| n as f32).collect(),
+            width: 1,
+            item_ids,
+            categories,
+            ..Sight::default()
+        }
+    }
+
+    fn patience(rest_is_negative: bool) -> Patience {
+        Patience { wait_ms: 100, bytes_max: 1 << 20, rest_is_negative }
+    }
+
+    fn told(samples: &[Sample]) -> Vec<(String, bool)> {
+        let of = |sample: &Sample| sample.item_ids.iter().cloned().zip(sample.labels.clone()).collect::<Vec<_>>();
+        samples.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn each_candidate_is_one_sample() {
+        let mut pending = Pending::default();
+        let rest = patience(true);
+        assert_eq!(pending.add("r", 1, 0, sight(&["a", "b", "c", "b"]), &rest), []);
+        assert_eq!(told(&pending.hear("r", Some("b"), true).into_iter().collect::<Vec<_>>()), [("b".into(), true)]);
+        assert_eq!(told(&pending.hear("r", Some("b"), false).into_iter().collect::<Vec<_>>()), [("b".into(), false)]);
+        assert_eq!((pending.hear("r", Some("b"), true), pending.hear("x", None, true)), (None, None));
+        assert_eq!(pending.add("s", 2, 100, sight(&["d"]), &rest), [], "it may wait as long as this");
+        let back = Pending::from_bytes(&pending.to_bytes()).unwrap();
+        assert_eq!(back, pending);
+        assert_eq!(told(&pending.add("t", 2, 101, sight(&["e"]), &rest)), [("a".into(), false), ("c".into(), false)]);
+        assert_eq!(told(&pending.hear("s", None, true).into_iter().collect::<Vec<_>>()), [("d".into(), true)]);
+        pending.forget(2);
+        assert!(pending.is_empty() && pending.bytes == 0 && pending.order.is_empty());
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let (mut pending, few) = (Pending::default(), Patience { bytes_max: 2000, ..patience(false) });
+        for n in 0..100 {
+            assert_eq!(pending.add(&format!("r{n}"), n, 0, sight(&["a"]), &few), [], "the rest is nothing");
+            assert!(pending.bytes <= 2000);
+        }
+        assert!(
+            pending.len() > 2 && pending.hear("r99", None, true).is_some() && pending.hear("r0", None, true).is_none()
+        );
+    }
+}

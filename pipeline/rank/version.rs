@@ -1,0 +1,228 @@
+//! A version of a model that scores candidates: its network, and whose embeddings its rows are.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use shaders::Device;
+use shaders::ops::tensors::{Entry, Named};
+use shaders::ranking::{Config, Examples, Long, Model as Network};
+
+use super::sight::Sight;
+use crate::forecast::version::VersionError;
+use crate::model::Model;
+
+/// What a manifest says of a version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Names of the inputs of a candidate, in order.
+    pub inputs: Vec<String>,
+    /// Length of item vectors.
+    pub dim: usize,
+    /// Labeled candidates it has learned from.
+    pub targets: u64,
+}
+
+/// Names by their rows; row 0 is whoever has none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    by_name: HashMap<Box<str>, u32>,
+    names: Vec<Box<str>>,
+}
+
+impl Rows {
+    /// The row of a name; 0 of one that has none.
+    pub fn find(&self, name: &str) -> u32 {
+        self.by_name.get(name).copied().unwrap_or(0)
+    }
+
+    /// Gives a name a row, where there are fewer than `max` with row 0; the row it has, or 0.
+    pub fn add(&mut self, name: &str, max: usize) -> u32 {
+        let found = self.find(name);
+        if found > 0 || name.is_empty() || self.len() >= max {
+            return found;
+        }
+        self.names.push(name.into());
+        self.by_name.insert(name.into(), self.names.len() as u32);
+        self.names.len() as u32
+    }
+
+    /// The names, from row 1 on.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// How many rows there are, row 0 among them.
+    pub fn len(&self) -> usize {
+        self.names.len() + 1
+    }
+
+    /// Whether nobody has a row.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The names from row 1 on, each with its length (u32, little-endian) before it.
+    pub fn entry(&self) -> Entry {
+        let mut bytes = Vec::new();
+        for name in &self.names {
+            bytes.extend((name.len() as u32).to_le_bytes());
+            bytes.extend(name.as_bytes());
+        }
+        Entry::bytes(&bytes)
+    }
+
+    /// What [`Rows::entry`] gave; none where it is something else.
+    pub fn of(entry: &Entry) -> Option<Self> {
+        let (mut bytes, mut rows) = (entry.to_bytes().ok()?, Self::default());
+        while !bytes.is_empty() {
+            let (length, rest) = bytes.split_first_chunk::<4>()?;
+            let (name, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            let name = std::str::from_utf8(name).ok()?;
+            let row = rows.names.len() as u32 + 1;
+            rows.names.push(name.into());
+            rows.by_name.insert(name.into(), row).is_none().then_some(())?;
+            bytes = rest;
+        }
+        Some(rows)
+    }
+}
+
+/// Whose embeddings a network's rows are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vocabulary {
+    /// Items.
+    pub items: Rows,
+    /// Categories.
+    pub categories: Rows,
+    /// Action types.
+    pub types: Rows,
+}
+
+const NAMES: [&str; 3] = ["item.names", "category.names", "action.names"];
+
+impl Vocabulary {
+    /// Puts the names beside the tensors.
+    pub fn save(&self, tensors: &mut Named) {
+        for (name, rows) in NAMES.into_iter().zip([&self.items, &self.categories, &self.types]) {
+            tensors.insert(name.into(), rows.entry());
+        }
+    }
+
+    /// Takes the names from beside the tensors; none where they are not there.
+    pub fn take(tensors: &mut Named) -> Option<Self> {
+        let [items, categories, types] = NAMES.map(|name| tensors.remove(name).as_ref().and_then(Rows::of));
+        Some(Self { items: items?, categories: categories?, types: types? })
+    }
+
+    /// What requests saw, as a network of `long` takes it; items that it does not know have row 0.
+    pub fn examples<'a>(&self, long: Long, sights: impl IntoIterator<Item = &'a Sight>) -> Examples {
+        let mut all = Examples { behavior_offsets: vec![0], candidate_offsets: vec![0], ..Examples::default() };
+        if long.needs_found() {
+            all.found_offsets.push(0);
+        }
+        for sight in sights {
+            self.add(long, sight, &mut all);
+        }
+        all
+    }
+
+    fn add(&self, long: Long, sight: &Sight, all: &mut Examples) {
+        let key = |&x: &i8| f32::from(x) / 127.0;
+        all.candidate_keys.extend(sight.candidate_keys.iter().map(key));
+        all.candidate_rows.extend(sight.item_ids.iter().map(|name| self.items.find(name)));
+        all.candidate_categories.extend(sight.categories.iter().map(|name| self.categories.find(name)));
+        all.inputs.extend_from_slice(&sight.inputs);
+        all.labels.extend(sight.labels.iter().map(|&label| f32::from(u8::from(label))));
+        all.candidate_offsets.push(all.candidate_rows.len() as u32);
+        let types: Vec<u32> = sight.types.iter().map(|name| self.types.find(name)).collect();
+        all.behavior_actions.extend(sight.behavior_types.iter().map(|&at| types[usize::from(at)]));
+        all.behavior_ages.extend_from_slice(&sight.behavior_ages);
+        all.behavior_keys.extend(sight.behavior_keys.iter().map(key));
+        all.behavior_offsets.push(all.behavior_ages.len() as u32);
+        if long.needs_reads() {
+            all.reads.extend_from_slice(&sight.reads);
+        }
+        if long.needs_found() {
+            let before = all.found_behaviors.len() as u32;
+            all.found_offsets.extend(sight.found_offsets.iter().skip(1).map(|offset| before + offset));
+            all.found_behaviors.extend_from_slice(&sight.found_behaviors);
+            all.found_similarities.extend_from_slice(&sight.found_similarities);
+        }
+        if long == Long::Muse {
+            all.tiers.extend_from_slice(&sight.tiers);
+        }
+    }
+}
+
+/// A version that can be asked.
+#[derive(Debug)]
+pub struct Version {
+    /// Its number.
+    pub number: u64,
+    long: Long,
+    vocabulary: Vocabulary,
+    network: Network,
+}
+
+impl Version {
+    /// The network of a model on `device`, for candidates with these inputs and vectors of this length.
+    ///
+    /// # Errors
+    /// Where it is not one for them, or the device fails.
+    pub fn build(device: &Device, long: Long, model: &Model, about: &About) -> Result<Self, VersionError> {
+        let wrong = |reason: String| VersionError::Misfit { model: model.name.clone(), version: model.version, reason };
+        let found: About = serde_json::from_value(model.about.clone()).map_err(|error| wrong(error.to_string()))?;
+        if (&found.inputs, found.dim) != (&about.inputs, about.dim) {
+            return Err(wrong(format!(
+                "it has learned from candidates with inputs {:?} and vectors of {}, now they are {:?} and {}; set \
+                 candidates.features and sdim.dim as they were, or start over under another `app`",
+                found.inputs, found.dim, about.inputs, about.dim
+            )));
+        }
+        let mut tensors = model.tensors.clone();
+        tensors.remove(HASH);
+        let vocabulary = Vocabulary::take(&mut tensors).ok_or_else(|| wrong("names of its rows are missing".into()))?;
+        let config = Config { long, dim: about.dim, inputs: about.inputs.len(), ..Config::default() };
+        let network = Network::from_weights(device, config, tensors).map_err(|error| match error {
+            lost if lost.is_device_lost() => VersionError::Device(lost),
+            error => wrong(error.to_string()),
+        })?;
+        Ok(Self { number: model.version, long, vocabulary, network })
+    }
+
+    /// The log odds that each candidate is taken, request by request.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn score(&mut self, sights: &[&Sight]) -> Result<Vec<f32>, shaders::Error> {
+        let examples = self.vocabulary.examples(self.long, sights.iter().copied());
+        let scores = self.network.score(&examples)?;
+        Ok(scores.into_iter().map(log_odds).collect())
+    }
+}
+
+/// SDIM's frozen hash, which stands beside the network's tensors in its model.
+pub const HASH: &str = "hash";
+
+/// The log odds of a probability, which is kept from 0 and 1.
+fn log_odds(p: f32) -> f32 {
+    let p = f64::from(p).clamp(1e-7, 1.0 - 1e-7);
+    (p / (1.0 - p)).ln() as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_rows() {
+        let mut rows = Rows::default();
+        assert_eq!(["b", "a", "b", ""].map(|name| rows.add(name, 3)), [1, 2, 1, 0]);
+        assert_eq!((rows.add("c", 3), rows.find("c"), rows.len()), (0, 0, 3));
+        let back = Rows::of(&rows.entry()).unwrap();
+        assert_eq!(back, rows);
+        let Entry { bytes, .. } = rows.entry();
+        assert!((1..bytes.len()).filter(|end| Rows::of(&Entry::bytes(&bytes[..*end])).is_some()).count() < 2);
+        assert_eq!(Rows::of(&Entry::floats(vec![1], &[1.0])), None);
+    }
+}
