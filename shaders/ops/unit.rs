@@ -47,28 +47,43 @@ impl Unit {
     }
 }
 
-/// a . b, in the order that [`LANES`] lanes give.
+/// Sums have so many partial sums, whatever the machine.
+pub(super) const LANES: usize = 16;
+
+/// a . b, in the order that [`LANES`] partial sums give.
 #[inline(always)]
 pub(super) fn dot<T: Real, I: Isa>(a: &[T], b: &[T]) -> T {
-    let mut sums = [T::ZERO; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a.remainder().iter().zip(b.remainder());
-    for (a, b) in a.zip(b) {
-        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum = madd::<T, I>(a, b, *sum);
-        }
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
-    }
-    rest.fold(sums[0], |sum, (&a, &b)| madd::<T, I>(a, b, sum))
+    dots::<T, I, 1>(a, [b])[0]
 }
 
-const LANES: usize = 16;
+/// a . b of several b, each to the bits of [`dot`].
+#[inline(always)]
+pub(super) fn dots<T: Real, I: Isa, const N: usize>(a: &[T], b: [&[T]; N]) -> [T; N] {
+    let mut sums = [[T::ZERO; LANES]; N];
+    let whole = a.len() / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        let a = &a[start..start + LANES];
+        for (sums, b) in sums.iter_mut().zip(&b) {
+            for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(&b[start..start + LANES])) {
+                *sum = madd::<T, I>(a, b, *sum);
+            }
+        }
+    }
+    let mut totals = [T::ZERO; N];
+    for ((total, sums), b) in totals.iter_mut().zip(&sums).zip(&b) {
+        let rest = a[whole..].iter().zip(&b[whole..]);
+        *total = rest.fold(sum_lanes(sums), |sum, (&a, &b)| madd::<T, I>(a, b, sum));
+    }
+    totals
+}
+
+/// The sum of partial sums, as a tree.
+#[inline(always)]
+pub(super) fn sum_lanes<T: Real>(sums: &[T; LANES]) -> T {
+    let eight: [T; 8] = std::array::from_fn(|lane| sums[lane] + sums[lane + 8]);
+    let four: [T; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
+}
 
 /// 1 / length, 0 of a row that counts as zero.
 #[inline(always)]
