@@ -15,7 +15,9 @@ const SIZES: [(usize, usize); 4] = [(7, 3), (0, 2), (2, 1), (5, 4)];
 fn the_gradient_of_the_loss_is_its_slope() {
     for config in configs() {
         let examples = examples(&config, &SIZES, 3);
-        let model = Model::new(&Device::Cpu, config.clone()).unwrap();
+        let mut model = Model::new(&Device::Cpu, config.clone()).unwrap();
+        // Without it few of so small a tower's units would be awake.
+        model.standard.observe(&examples.inputs);
         let tape = Network::record(&config, &model.tensors, Goal::Learn);
         let mut random = generator(5, 0);
         let mut making = Making {

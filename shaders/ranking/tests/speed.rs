@@ -53,6 +53,10 @@ fn speed() {
             println!("{behaviors} {long:?}: {part:.2} ms, with everything {all:.2} ms");
         }
     }
+    for behaviors in [1024, 4096] {
+        let config = Config { dim: 48, action_width: 0, long: Long::All, ..bare.clone() };
+        println!("{behaviors} All, d = 48, no actions: {:.2} ms", score(&config, behaviors) - nothing);
+    }
     let sizes: Vec<(usize, usize)> = vec![(1000, 12); 43];
     for long in [Long::None, Long::Sdim, Long::Muse, Long::All] {
         let config = Config { long, ..whole.clone() };
