@@ -1,6 +1,7 @@
-//! Target attention over all rows of a sequence, on the CPU: tiles of queries against chunks of rows, the largest score
-//! so far and the sums carried along (online softmax, Milakov & Gimelshein 2018), so that no more than a tile of scores
-//! exists. Chunks are cut by the rows' places alone: a query's bits do not depend on its neighbors.
+//! Target attention over all rows of a sequence, on the CPU: chunks of rows that stay in the cache, against tiles of
+//! queries, the largest score so far and the sums carried along (online softmax, Milakov & Gimelshein 2018), so that no
+//! more than a tile of scores exists. Chunks are cut by the rows' places alone: a query's bits do not depend on its
+//! neighbors.
 
 use std::ops::Range;
 
@@ -9,17 +10,15 @@ use super::product::{Extent, Left, add_product, transpose};
 use super::real::{Real, larger};
 use super::tape::Value;
 use super::target_attention::TargetAttention;
-use super::unit::dot;
+use super::unit::{LANES, dot};
 use super::vectorized::vectorized;
 
 /// Queries of a tile.
 const QUERIES: usize = 32;
 /// Rows of a chunk, at most.
 const ROWS: usize = 256;
-/// Scores are handled so many at a time.
-const LANES: usize = 16;
 /// The score of a row that is not there, and what the largest score begins with.
-const NEVER: f64 = -1e30;
+pub(super) const NEVER: f64 = -1e30;
 /// Numbers kept of a query for the backward pass: its largest score, and 1 / the sum.
 const KEPT: usize = 2;
 
@@ -41,25 +40,32 @@ fn tiles(queries: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 }
 
 impl TargetAttention {
-    /// Keys of all chunks of a sequence, each turned (d, stride), times the scale; biases (stride).
-    fn turn_keys<T: Real>(&self, block: &Block<'_, T>, rows: Range<usize>, turned: &mut Vec<T>, biases: &mut Vec<T>) {
-        let d = block.columns(self.query);
+    /// The keys of a chunk, turned (d, stride), times the scale; biases (stride).
+    fn turn_keys<T: Real>(&self, block: &Block<'_, T>, chunk: &Chunk, turned: &mut Vec<T>, biases: &mut Vec<T>) {
+        let (d, rows) = (block.columns(self.query), chunk.rows.clone());
         turned.clear();
-        biases.clear();
-        for Chunk { rows, stride } in chunks(rows) {
-            let start = turned.len();
-            turned.resize(start + d * stride, T::ZERO);
-            transpose(&block.data(self.rows.key)[rows.start * d..rows.end * d], d, &mut turned[start..], stride);
-            let end = biases.len() + stride;
-            match self.rows.bias {
-                Some(bias) => biases.extend_from_slice(&block.data(bias)[rows.clone()]),
-                None => biases.resize(biases.len() + rows.len(), T::ZERO),
-            }
-            biases.resize(end, T::of(NEVER));
-        }
+        turned.resize(d * chunk.stride, T::ZERO);
+        transpose(&block.data(self.rows.key)[rows.start * d..rows.end * d], d, turned, chunk.stride);
         let scale = T::of(self.scale);
         if scale != T::ONE {
-            turned.iter_mut().for_each(|key| *key = *key * scale);
+            turned.iter_mut().for_each(|key| *key *= scale);
+        }
+        biases.clear();
+        match self.rows.bias {
+            Some(bias) => biases.extend_from_slice(&block.data(bias)[rows]),
+            None => biases.resize(rows.len(), T::ZERO),
+        }
+        biases.resize(chunk.stride, T::of(NEVER));
+    }
+
+    /// The values of a chunk, turned (columns of all, stride).
+    fn turn_values<T: Real>(&self, block: &Block<'_, T>, chunk: &Chunk, turned: &mut Vec<T>) {
+        turned.clear();
+        for &value in &self.rows.values {
+            let (columns, start) = (block.columns(value), turned.len());
+            turned.resize(start + columns * chunk.stride, T::ZERO);
+            let values = &block.data(value)[chunk.rows.start * columns..chunk.rows.end * columns];
+            transpose(values, columns, &mut turned[start..], chunk.stride);
         }
     }
 
@@ -75,29 +81,25 @@ impl TargetAttention {
         let [turned, biases, scores] = &mut scratch;
         for n in 0..block.sequences.len() {
             let queries = block.segment(block.axis(self.query), n);
-            let rows = block.segment(block.axis(self.rows.key), n);
-            self.turn_keys(block, rows.clone(), turned, biases);
-            for tile in tiles(queries) {
-                let query = &block.data(self.query)[tile.start * d..tile.end * d];
-                let kept = &mut saved[tile.start * KEPT..tile.end * KEPT];
-                let y = &mut y[tile.start * all..tile.end * all];
-                let mut start = 0;
-                for Chunk { rows, stride } in chunks(rows.clone()) {
-                    score(query, d, &turned[start * d..], &biases[start..start + stride], scores);
-                    start += stride;
-                    soften(scores, stride, kept, y, all);
+            for chunk in chunks(block.segment(block.axis(self.rows.key), n)) {
+                self.turn_keys(block, &chunk, turned, biases);
+                for tile in tiles(queries.clone()) {
+                    let y = &mut y[tile.start * all..tile.end * all];
+                    score(&block.data(self.query)[tile.start * d..tile.end * d], d, turned, biases, scores);
+                    soften(scores, chunk.stride, &mut saved[tile.start * KEPT..tile.end * KEPT], y, all);
                     let mut column = 0;
                     for &value in &self.rows.values {
                         let columns = block.columns(value);
-                        let values = &block.data(value)[rows.start * columns..rows.end * columns];
-                        let extent = Extent { rows: tile.len(), depth: rows.len(), columns };
-                        add_product(extent, Left::rows(scores, stride), values, columns, &mut y[column..], all);
+                        let values = &block.data(value)[chunk.rows.start * columns..chunk.rows.end * columns];
+                        let extent = Extent { rows: tile.len(), depth: chunk.rows.len(), columns };
+                        let left = Left::rows(scores, chunk.stride);
+                        add_product(extent, left, values, columns, &mut y[column..], all);
                         column += columns;
                     }
                 }
-                finish(kept, y, all);
             }
         }
+        finish(&mut saved, &mut y, all);
         block.put(self.y, y);
         block.work.saved[place] = saved;
         scratch.into_iter().for_each(|scratch| block.put_scratch(scratch));
@@ -112,29 +114,25 @@ impl TargetAttention {
         let [turned, biases, turned_values, weights, d_scores] = &mut scratch;
         for n in 0..block.sequences.len() {
             let queries = block.segment(block.axis(self.query), n);
-            let rows = block.segment(block.axis(self.rows.key), n);
-            self.turn_keys(block, rows.clone(), turned, biases);
-            self.turn_values(block, rows.clone(), turned_values);
-            for tile in tiles(queries) {
-                let query = &block.data(self.query)[tile.start * d..tile.end * d];
-                let y = &block.data(self.y)[tile.start * all..tile.end * all];
-                let d_y = &block.gradient(self.y)[tile.start * all..tile.end * all];
-                let kept = &saved[tile.start * KEPT..tile.end * KEPT];
-                let mut start = 0;
-                for chunk in chunks(rows.clone()) {
-                    let stride = chunk.stride;
-                    score(query, d, &turned[start * d..], &biases[start..start + stride], weights);
+            for chunk in chunks(block.segment(block.axis(self.rows.key), n)) {
+                let stride = chunk.stride;
+                self.turn_keys(block, &chunk, turned, biases);
+                self.turn_values(block, &chunk, turned_values);
+                for tile in tiles(queries.clone()) {
+                    let query = &block.data(self.query)[tile.start * d..tile.end * d];
+                    let range = tile.start * all..tile.end * all;
+                    let (y, d_y) = (&block.data(self.y)[range.clone()], &block.gradient(self.y)[range]);
+                    score(query, d, turned, biases, weights);
                     d_scores.clear();
                     d_scores.resize(tile.len() * stride, T::ZERO);
                     let extent = Extent { rows: tile.len(), depth: all, columns: stride };
-                    let values = &turned_values[start * all..];
-                    add_product(extent, Left::rows(d_y, all), values, stride, d_scores, stride);
+                    add_product(extent, Left::rows(d_y, all), turned_values, stride, d_scores, stride);
+                    let kept = &saved[tile.start * KEPT..tile.end * KEPT];
                     scores_gradient(weights, stride, kept, d_scores, y, d_y, all);
-                    start += stride;
-                    let scale = T::of(self.scale);
                     d_rows.add_sums(d_scores, &chunk);
+                    let scale = T::of(self.scale);
                     if scale != T::ONE {
-                        d_scores.iter_mut().for_each(|d_score| *d_score = *d_score * scale);
+                        d_scores.iter_mut().for_each(|d_score| *d_score *= scale);
                     }
                     if let Some(d_query) = &mut d_query {
                         let key = &block.data(self.rows.key)[chunk.rows.start * d..chunk.rows.end * d];
@@ -149,20 +147,6 @@ impl TargetAttention {
         scratch.into_iter().for_each(|scratch| block.put_scratch(scratch));
         block.put_gradient(d_query);
         d_rows.put(block);
-    }
-
-    /// Values of all chunks of a sequence, each turned (columns, stride).
-    fn turn_values<T: Real>(&self, block: &Block<'_, T>, rows: Range<usize>, turned: &mut Vec<T>) {
-        turned.clear();
-        for Chunk { rows, stride } in chunks(rows) {
-            for &value in &self.rows.values {
-                let columns = block.columns(value);
-                let start = turned.len();
-                turned.resize(start + columns * stride, T::ZERO);
-                let values = &block.data(value)[rows.start * columns..rows.end * columns];
-                transpose(values, columns, &mut turned[start..], stride);
-            }
-        }
     }
 }
 
@@ -258,7 +242,7 @@ vectorized! {
             let keep = (kept[0] - most).fast_exp::<I>();
             kept[0] = most;
             kept[1] = sums.into_iter().fold(kept[1] * keep, |total, sum| total + sum);
-            y.iter_mut().for_each(|y| *y = *y * keep);
+            y.iter_mut().for_each(|y| *y *= keep);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::ops::Range;
 use super::block::Block;
 use super::real::{Real, larger, madd};
 use super::target_attention::{Chosen, TargetAttention};
-use super::target_attention_all::GradientOfRows;
-use super::unit::dot;
+use super::target_attention_all::{GradientOfRows, NEVER};
+use super::unit::{LANES, dot, finish_dot, partial_sums, sum_lanes};
 use super::vectorized::{Isa, vectorized};
 
-/// Numbers kept of a pair for the backward pass: its softmax, and the scaled product of query and key.
+/// Numbers kept of a sequence's pairs for the backward pass: first the softmax of all, then the scaled products of query
+/// and key of all.
 const KEPT: usize = 2;
 /// b1, b2, b3 and the temperature.
 const PLAIN: [f64; 4] = [1.0, 0.0, 0.0, 1.0];
@@ -148,39 +149,93 @@ fn add_row<T: Real, I: Isa>(factor: T, row: &[T], target: &mut [T]) {
 
 vectorized! {
     fn target_attention<T, I>(parts: &Pairs<'_, T>, saved: &mut [T], y: &mut [T], all: usize) {
-        let d = parts.d;
+        let (weights, products) = saved.split_at_mut(parts.rows.len());
+        let (mut scores, mut partials) = (Vec::new(), Vec::new());
         for (i, pairs) in parts.of_queries() {
-            let query = &parts.query[i * d..][..d];
-            let saved = &mut saved[pairs.start * KEPT..pairs.end * KEPT];
-            let rows = &parts.rows[pairs.clone()];
-            let mut most = T::of(f64::from(f32::MIN));
-            for ((pair, kept), &row) in pairs.clone().zip(saved.chunks_exact_mut(KEPT)).zip(rows) {
-                let product = parts.scale * dot::<T, I>(query, &parts.key[row as usize * d..][..d]);
-                let m = parts.m(pair);
-                let bias = parts.bias.map_or(T::ZERO, |bias| bias[row as usize]);
-                kept[0] = parts.slope(m) * product + parts.coefficients[1] * m + bias;
-                kept[1] = product;
-                most = larger(kept[0], most);
+            let (rows, products) = (&parts.rows[pairs.clone()], &mut products[pairs.clone()]);
+            let query = &parts.query[i * parts.d..][..parts.d];
+            multiply_keys::<T, I>(parts, query, rows, &mut partials, products);
+            scores.clear();
+            for ((pair, &product), &row) in pairs.clone().zip(&*products).zip(rows) {
+                let (m, bias) = (parts.m(pair), parts.bias.map_or(T::ZERO, |bias| bias[row as usize]));
+                scores.push(parts.slope(m) * product + parts.coefficients[1] * m + bias);
             }
-            let mut total = T::ZERO;
-            for kept in saved.chunks_exact_mut(KEPT) {
-                kept[0] = (kept[0] - most).fast_exp::<I>();
-                total += kept[0];
-            }
-            let inverse = if total == T::ZERO { T::ZERO } else { T::ONE / total };
+            scores.resize(scores.len().next_multiple_of(LANES), T::of(NEVER));
+            let weights = &mut weights[pairs];
+            soften::<T, I>(&mut scores, weights);
             let mut column = 0;
-            for kept in saved.chunks_exact_mut(KEPT) {
-                kept[0] = kept[0] * inverse;
-            }
             for &(values, columns) in &parts.values {
                 let y = &mut y[i * all + column..][..columns];
-                for (kept, &row) in saved.chunks_exact(KEPT).zip(rows) {
-                    add_row::<T, I>(kept[0] + parts.floor, &values[row as usize * columns..][..columns], y);
+                let (mut place, parts) = (0, (weights as &[T], parts.floor, rows));
+                macro_rules! columns_of {
+                    ($($width:literal)*) => {
+                        $(while columns - place >= $width {
+                            add_values::<T, I, $width>(parts, (values, columns, place), y);
+                            place += $width;
+                        })*
+                    };
                 }
+                columns_of!(64 32 16 8 4 1);
                 column += columns;
             }
         }
     }
+}
+
+/// The scaled product of the query and each chosen row's key. Partial sums of all come first: to the compiler one loop
+/// over registers, and one that adds their lanes.
+#[inline(always)]
+fn multiply_keys<T: Real, I: Isa>(
+    parts: &Pairs<'_, T>,
+    query: &[T],
+    rows: &[u32],
+    partials: &mut Vec<[T; LANES]>,
+    products: &mut [T],
+) {
+    let key = |row: u32| &parts.key[row as usize * parts.d..][..parts.d];
+    partials.resize(rows.len(), [T::ZERO; LANES]);
+    for (partials, &row) in partials.iter_mut().zip(rows) {
+        *partials = partial_sums::<T, I>(query, key(row));
+    }
+    for ((product, partials), &row) in products.iter_mut().zip(&*partials).zip(rows) {
+        *product = parts.scale * finish_dot::<T, I>(partials, query, key(row));
+    }
+}
+
+/// The softmax of scores, of which those beyond the weights are [`NEVER`].
+#[inline(always)]
+fn soften<T: Real, I: Isa>(scores: &mut [T], weights: &mut [T]) {
+    let mut most = [T::of(NEVER); LANES];
+    for chunk in scores.chunks_exact(LANES) {
+        most.iter_mut().zip(chunk).for_each(|(most, &score)| *most = larger(score, *most));
+    }
+    let most = most.into_iter().fold(T::of(NEVER), larger);
+    let mut sums = [T::ZERO; LANES];
+    for chunk in scores.chunks_exact_mut(LANES) {
+        for (sum, score) in sums.iter_mut().zip(chunk) {
+            *score = (*score - most).fast_exp::<I>();
+            *sum += *score;
+        }
+    }
+    let inverse = T::ONE / sum_lanes(&sums);
+    weights.iter_mut().zip(scores).for_each(|(weight, score)| *weight = *score * inverse);
+}
+
+/// `W` columns from `place` on of the sum of the chosen rows' values, in registers.
+#[inline(always)]
+fn add_values<T: Real, I: Isa, const W: usize>(
+    (weights, floor, rows): (&[T], T, &[u32]),
+    (values, columns, place): (&[T], usize, usize),
+    y: &mut [T],
+) {
+    let mut sums = [T::ZERO; W];
+    for (&weight, &row) in weights.iter().zip(rows) {
+        let values: &[T; W] = values[row as usize * columns + place..].first_chunk().expect("a whole row");
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum = madd::<T, I>(weight + floor, value, *sum);
+        }
+    }
+    y[place..place + W].copy_from_slice(&sums);
 }
 
 vectorized! {
@@ -194,6 +249,7 @@ vectorized! {
         sums: &mut [T; 4],
     ) {
         let (d, (d_y, all)) = (parts.d, d_y);
+        let (weights, products) = saved.split_at(parts.rows.len());
         let [b1, b2, b3, temperature] = parts.coefficients;
         let mut d_query = d_query;
         for (i, pairs) in parts.of_queries() {
@@ -206,10 +262,10 @@ vectorized! {
                     d_scores[pair] += with_value;
                     column += columns;
                 }
-                along = madd::<T, I>(saved[pair * KEPT], d_scores[pair], along);
+                along = madd::<T, I>(weights[pair], d_scores[pair], along);
             }
             for pair in pairs {
-                let (weight, product, m) = (saved[pair * KEPT], saved[pair * KEPT + 1], parts.m(pair));
+                let (weight, product, m) = (weights[pair], products[pair], parts.m(pair));
                 let d_score = weight * (d_scores[pair] - along);
                 d_scores[pair] = d_score;
                 sums[0] += d_score * product;
@@ -248,7 +304,7 @@ vectorized! {
                     let Some(d_value) = d_value else { continue };
                     let d_y = &d_y[i * all + *column..][..*columns];
                     let target = &mut d_value[row * *columns..][..*columns];
-                    add_row::<T, I>(saved[pair * KEPT] + parts.floor, d_y, target);
+                    add_row::<T, I>(saved[pair] + parts.floor, d_y, target);
                 }
                 if let Some(d_bias) = &mut d_rows.bias {
                     d_bias[row] += d_scores[pair];

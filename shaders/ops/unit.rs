@@ -47,28 +47,41 @@ impl Unit {
     }
 }
 
-/// a . b, in the order that [`LANES`] lanes give.
+/// Sums have so many partial sums, whatever the machine.
+pub(super) const LANES: usize = 16;
+
+/// a . b, in the order that [`LANES`] partial sums give.
 #[inline(always)]
 pub(super) fn dot<T: Real, I: Isa>(a: &[T], b: &[T]) -> T {
-    let mut sums = [T::ZERO; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a.remainder().iter().zip(b.remainder());
-    for (a, b) in a.zip(b) {
-        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum = madd::<T, I>(a, b, *sum);
-        }
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
-    }
-    rest.fold(sums[0], |sum, (&a, &b)| madd::<T, I>(a, b, sum))
+    finish_dot::<T, I>(&partial_sums::<T, I>(a, b), a, b)
 }
 
-const LANES: usize = 16;
+/// The partial sums of a . b, without what is left of the last of them.
+#[inline(always)]
+pub(super) fn partial_sums<T: Real, I: Isa>(a: &[T], b: &[T]) -> [T; LANES] {
+    let mut sums = [T::ZERO; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sums[lane] = madd::<T, I>(a[lane], b[lane], sums[lane]);
+        }
+    }
+    sums
+}
+
+/// a . b from its partial sums.
+#[inline(always)]
+pub(super) fn finish_dot<T: Real, I: Isa>(sums: &[T; LANES], a: &[T], b: &[T]) -> T {
+    let rest = a.as_chunks::<LANES>().1.iter().zip(b.as_chunks::<LANES>().1);
+    rest.fold(sum_lanes(sums), |sum, (&a, &b)| madd::<T, I>(a, b, sum))
+}
+
+/// The sum of partial sums, as a tree.
+#[inline(always)]
+pub(super) fn sum_lanes<T: Real>(sums: &[T; LANES]) -> T {
+    let eight: [T; 8] = std::array::from_fn(|lane| sums[lane] + sums[lane + 8]);
+    let four: [T; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
+}
 
 /// 1 / length, 0 of a row that counts as zero.
 #[inline(always)]

@@ -43,7 +43,8 @@ impl Model {
         named
     }
 
-    /// The embeddings that changed since the last call.
+    /// The embeddings that changed since the last call. A model that was just loaded knows of no changes: publish all of
+    /// it first.
     pub fn take_changes(&mut self) -> Changes {
         let (items, categories) = (self.items.take_changed(), self.categories.take_changed());
         Changes {
