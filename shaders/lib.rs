@@ -8,6 +8,7 @@
 //! - [`ops`]: what models that learn are made of: operations recorded on a tape, forward and backward on both backends.
 //! - [`prompt_tpp`]: a room made of them.
 //! - [`co_occurrence`]: item vectors from the log alone, on the CPU.
+//! - [`prompt_tpp`], [`ranking`]: rooms made of them. `random`: the streams of random numbers that they begin with.
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
 //!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
 //!
@@ -55,6 +56,8 @@ mod kernel;
 pub mod ops;
 mod pass;
 pub mod prompt_tpp;
+mod random;
+pub mod ranking;
 pub mod sdim;
 #[cfg(test)]
 mod tidy;
