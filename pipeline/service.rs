@@ -203,7 +203,7 @@ pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Re
     let Some(Rooms { device, sdim: Some(sdim), .. }) = &shared.rooms else { return Ok(None) };
     let SdimNeeds { hash, items: ItemSource::Topic(catalogue) } = sdim else { return Ok(None) };
     let dim = shared.config.sdim.dim;
-    let kernels = Sdim::new(device, shaders::sdim::Config { dim, slots: 1 }, hash)?;
+    let kernels = Sdim::new(device, shaders::sdim::Config::new(dim, 1), hash)?;
     let reader = broker.reader(&[shared.topics.input("items")])?;
     let mut follower = Follower::new(reader, kernels, Arc::clone(catalogue), dim);
     follower.catch_up(stop)?;

@@ -11,6 +11,7 @@
 //! - [`prompt_tpp`], [`ranking`]: rooms made of them. `random`: the streams of random numbers that they begin with.
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
 //!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
+//! - [`muse`]: another: the search for what of a long history is like a candidate.
 //!
 //! # How a kernel is written
 //!
@@ -53,6 +54,7 @@ pub mod device;
 mod error;
 mod gpu;
 mod kernel;
+pub mod muse;
 pub mod ops;
 mod pass;
 pub mod prompt_tpp;

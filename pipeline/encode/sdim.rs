@@ -64,7 +64,7 @@ impl SdimRoom {
         hash: &[i16],
         items: ItemSource,
     ) -> Result<Self, shaders::Error> {
-        let kernels = shaders::sdim::Config { dim: config.dim, slots: config.tables };
+        let kernels = shaders::sdim::Config::new(config.dim, config.tables);
         Ok(Self {
             config,
             kernels: Sdim::new(device, kernels, hash)?,

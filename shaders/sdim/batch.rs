@@ -27,7 +27,7 @@ pub struct Batch<'a> {
     pub changes: &'a [Change],
     /// (items) Each item's vector, (dim), as [`quantize`](fn@super::quantize) makes it.
     pub vectors: &'a [&'a [i16]],
-    /// (items) Each item's signature, as [`Sdim::simhash`](super::Sdim::simhash) gives it.
+    /// (items, words) Each item's signature, as [`Sdim::simhash`](super::Sdim::simhash) gives it.
     pub signatures: &'a [u64],
     /// Indexes of users whose tables, with this batch's changes in them, are returned, in this order.
     pub publish: &'a [u32],
@@ -64,8 +64,9 @@ impl Checker {
         {
             return wrong(format!("offsets must rise from 0 to the number of changes, {}", batch.changes.len()));
         }
-        if batch.signatures.len() != items {
-            return wrong(format!("{items} vectors need as many signatures, not {}", batch.signatures.len()));
+        if batch.signatures.len() != items * shape.signature_words() {
+            let (words, found) = (shape.signature_words(), batch.signatures.len());
+            return wrong(format!("{items} vectors need as many signatures, each of {words} words, not {found} words"));
         }
         if let Some(vector) = batch.vectors.iter().find(|vector| vector.len() != shape.dim) {
             return wrong(format!("an item vector has {} components, not {}", vector.len(), shape.dim));

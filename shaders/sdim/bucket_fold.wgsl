@@ -1,10 +1,12 @@
 // Folds users' changes into their tables: table[g][signature_g(x)] += sign * x. One workgroup per (user, group, block
 // of 64 columns); a lane owns a column and walks the user's changes in order, so every sum has one writer and no
-// atomics are needed. The first block counts too, a lane owning a bucket.
+// atomics are needed. The first block counts too, a lane owning every 64th bucket.
 // In front of this file: shared/grid.wgsl, shared/packed.wgsl.
 
 override GROUPS: u32 = 16u;
 override GROUP_BITS: u32 = 3u;
+// u32 words of a signature
+override SIGNATURE: u32 = 2u;
 
 const LANES: u32 = 64u;
 
@@ -35,16 +37,17 @@ struct Change {
 @group(0) @binding(1) var<storage, read> users: array<User>;
 @group(0) @binding(2) var<storage, read> changes: array<Change>;
 @group(0) @binding(3) var<storage, read> vectors: array<u32>;    // (items, words)
-@group(0) @binding(4) var<storage, read> signatures: array<u32>; // (items, 2)
+@group(0) @binding(4) var<storage, read> signatures: array<u32>; // (items, SIGNATURE)
 @group(0) @binding(5) var<storage, read_write> table: array<i32>;  // (slots, groups, buckets, dim)
 @group(0) @binding(6) var<storage, read_write> counts: array<u32>; // (slots, groups, buckets)
 
-// Group g's bits of an item's signature; they may lie in both words.
+// Group g's bits of an item's signature; they may lie in two words.
 fn bucket_of(item: u32, group: u32) -> u32 {
     let shift = group * GROUP_BITS;
-    var bits = signatures[item * 2u + (shift >> 5u)] >> (shift & 31u);
+    let word = item * SIGNATURE + (shift >> 5u);
+    var bits = signatures[word] >> (shift & 31u);
     if ((shift & 31u) + GROUP_BITS > 32u) {
-        bits |= signatures[item * 2u + 1u] << (32u - (shift & 31u));
+        bits |= signatures[word + 1u] << (32u - (shift & 31u));
     }
     return bits & ((1u << GROUP_BITS) - 1u);
 }
@@ -69,16 +72,22 @@ fn fold_column(user: User, group: u32, column: u32) {
     }
 }
 
-fn fold_count(user: User, group: u32, bucket: u32) {
-    let row = ((user.slot * GROUPS + group) << GROUP_BITS) + bucket;
-    var count = select(counts[row], 0u, user.fresh != 0u);
-    for (var index = user.begin; index < user.end; index++) {
-        let change = changes[index];
-        if (bucket_of(change.item, group) == bucket) {
-            count += bitcast<u32>(change.sign);
+// A lane counts the buckets that are its own, LANES apart.
+fn fold_counts(user: User, group: u32, lane: u32) {
+    let buckets = 1u << GROUP_BITS;
+    let base = (user.slot * GROUPS + group) * buckets;
+    if (user.fresh != 0u) {
+        for (var bucket = lane; bucket < buckets; bucket += LANES) {
+            counts[base + bucket] = 0u;
         }
     }
-    counts[row] = count;
+    for (var index = user.begin; index < user.end; index++) {
+        let change = changes[index];
+        let bucket = bucket_of(change.item, group);
+        if (bucket % LANES == lane) {
+            counts[base + bucket] += bitcast<u32>(change.sign);
+        }
+    }
 }
 
 @compute @workgroup_size(64)
@@ -95,7 +104,7 @@ fn bucket_fold(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invoc
     if (column < params.dim) {
         fold_column(user, group, column);
     }
-    if (block == 0u && lane < (1u << GROUP_BITS)) {
-        fold_count(user, group, lane);
+    if (block == 0u) {
+        fold_counts(user, group, lane);
     }
 }

@@ -69,6 +69,11 @@ impl Tables {
         jobs
     }
 
+    /// Slot `slot`'s sums (groups, buckets, dim) and counts (groups, buckets); both empty before it was ever touched.
+    pub fn of(&self, slot: u32) -> (&[i32], &[u32]) {
+        self.slots.get(slot as usize).map_or((&[], &[]), |table| (&table.sums, &table.counts))
+    }
+
     /// Slot `slot`'s table (groups, buckets, dim) and counts (groups, buckets).
     #[cfg(test)]
     pub fn table(&self, shape: &Shape, slot: usize) -> (Vec<i32>, Vec<u32>) {
@@ -105,64 +110,52 @@ impl Table {
     }
 }
 
-/// Signatures of `vectors` (items, dim) under `hash` (bits, dim), one per item.
-pub(super) fn simhash(shape: &Shape, hash: &[i16], vectors: &[i16], signatures: &mut [u64]) {
-    let items = vectors.chunks_exact(shape.dim);
-    if signatures.len() < PARALLEL_MIN {
-        items.zip(signatures).for_each(|(vector, signature)| *signature = signature_of(hash, vector));
-    } else {
-        let items = vectors.par_chunks_exact(shape.dim);
-        items.zip(signatures).for_each(|(vector, signature)| *signature = signature_of(hash, vector));
-    }
-}
-
-/// Compiles the body of a function for AVX2 too, and calls the one that the machine can run.
+/// Compiles the body of a function for AVX-512 and AVX2 too, and calls the one that the machine can run.
 macro_rules! vectorized {
-    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)? $body:block) => {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$doc])*
         $visibility fn $name($($argument: $kind),*) $(-> $result)? {
             #[inline(always)]
             fn body($($argument: $kind),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
-            fn body_avx2($($argument: $kind),*) $(-> $result)? {
-                body($($argument),*)
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2")]
+                fn body_avx512($($argument: $kind),*) $(-> $result)? {
+                    body($($argument),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn body_avx2($($argument: $kind),*) $(-> $result)? {
+                    body($($argument),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                {
+                    #[expect(unsafe_code, reason = "the features were just detected")]
+                    return unsafe { body_avx512($($argument),*) };
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    #[expect(unsafe_code, reason = "the feature was just detected")]
+                    return unsafe { body_avx2($($argument),*) };
+                }
             }
-
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                #[expect(unsafe_code, reason = "the feature was just detected")]
-                return unsafe { body_avx2($($argument),*) };
-            }
+            #[allow(unreachable_code)]
             body($($argument),*)
         }
     };
 }
-
-vectorized! {
-    /// Bit k = 1 where the k-th hyperplane . vector > 0.
-    fn signature_of(hash: &[i16], vector: &[i16]) -> u64 {
-        let mut signature = 0;
-        for (bit, plane) in hash.chunks_exact(vector.len()).enumerate() {
-            let products = plane.iter().zip(vector).map(|(&r, &x)| i32::from(r) * i32::from(x));
-            let z = products.fold(0, i32::wrapping_add);
-            signature |= u64::from(z > 0) << bit;
-        }
-        signature
-    }
-}
+pub(crate) use vectorized;
 
 vectorized! {
     /// Folds `changes` into one user's table (groups, buckets, dim) and counts (groups, buckets).
     fn bucket_fold(shape: &Shape, batch: &Batch<'_>, changes: &[Change], sums: &mut [i32], counts: &mut [u32]) {
         for change in changes {
             let vector = batch.vectors[change.item as usize];
-            let mut signature = batch.signatures[change.item as usize];
+            let signature = &batch.signatures[change.item as usize * shape.signature_words()..][..shape.signature_words()];
             for group in 0..shape.groups() {
-                let bucket = signature as usize & (shape.buckets() - 1);
-                signature >>= shape.group_bits;
-                let row = group * shape.buckets() + bucket;
+                let row = group * shape.buckets() + shape.bucket_of(signature, group);
                 counts[row] = counts[row].wrapping_add_signed(change.sign);
                 let sums = &mut sums[row * shape.dim..][..shape.dim];
                 if change.sign > 0 {
@@ -177,20 +170,39 @@ vectorized! {
 
 /// Scales the rows of one table (rows, dim) to length 1, as f16 bits; rows without items are zero.
 pub(super) fn normalize(dim: usize, sums: &[i32], counts: &[u32], table: &mut [u16]) {
+    let mut units = vec![0; dim];
     let mut fractions = vec![0.0; dim];
     for ((sums, &count), row) in sums.chunks_exact(dim).zip(counts).zip(table.chunks_exact_mut(dim)) {
-        let square = if count == 0 { 0 } else { sum_of_squares(sums) };
-        if square == 0 {
+        let Some(scale) = row_scale(sums, count) else {
             row.fill(0);
             continue;
+        };
+        scale_row(sums, scale, &mut units);
+        // Exact, and a component of length 0 keeps its sign.
+        for ((fraction, &units), &sum) in fractions.iter_mut().zip(&units).zip(sums) {
+            *fraction = (units as f32 * (1.0 / 16_777_216.0)).copysign(sum as f32);
         }
-        let shift = square.leading_zeros() & 62;
-        let root = square_root(square << shift);
-        let inverse = (i64::MAX as u64 / root) as u32;
-        scale(sums, shift / 2, inverse, &mut fractions);
         let row: &mut [f16] = row.reinterpret_cast_mut();
         row.convert_from_f32_slice(&fractions);
     }
+}
+
+/// What makes a row's length 1; the formula is in the module's documentation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    half_shift: u32,
+    inverse: u32,
+}
+
+/// None for a row without items, and for one whose items cancel.
+pub(super) fn row_scale(sums: &[i32], count: u32) -> Option<Scale> {
+    let square = if count == 0 { 0 } else { sum_of_squares(sums) };
+    if square == 0 {
+        return None;
+    }
+    let shift = square.leading_zeros() & 62;
+    let root = square_root(square << shift);
+    Some(Scale { half_shift: shift / 2, inverse: (i64::MAX as u64 / root) as u32 })
 }
 
 vectorized! {
@@ -208,13 +220,13 @@ fn square_root(square: u64) -> u64 {
 }
 
 vectorized! {
-    /// sum -> sum * 2^half_shift * inverse * 2^-63, rounded to a multiple of 2^-24: exact in f32.
-    fn scale(sums: &[i32], half_shift: u32, inverse: u32, fractions: &mut [f32]) {
-        for (fraction, &sum) in fractions.iter_mut().zip(sums) {
-            let magnitude = sum.unsigned_abs() << half_shift;
-            let product = (u64::from(magnitude) * u64::from(inverse)) >> 32;
-            let units = (product as u32 + 64) >> 7;
-            *fraction = (units as i32 as f32 * (1.0 / 16_777_216.0)).copysign(sum as f32);
+    /// sum -> sum * 2^half_shift * inverse * 2^-63, rounded to a multiple of 2^-24: how many of them.
+    pub(super) fn scale_row(sums: &[i32], scale: Scale, units: &mut [i32]) {
+        for (units, &sum) in units.iter_mut().zip(sums) {
+            let magnitude = sum.unsigned_abs() << scale.half_shift;
+            let product = (u64::from(magnitude) * u64::from(scale.inverse)) >> 32;
+            let magnitude = ((product as u32 + 64) >> 7) as i32;
+            *units = if sum < 0 { -magnitude } else { magnitude };
         }
     }
 }

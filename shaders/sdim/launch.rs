@@ -3,6 +3,8 @@
 use super::Shape;
 use super::batch::{Batch, Change};
 use super::pages::{Page, Pages, Run};
+use super::read::mean_of;
+use super::simhash::Hasher;
 use crate::buffers::{Readback, Scratch, scratch_bytes_max};
 use crate::kernel::{Kernel, Source, params};
 use crate::pass::{Arena, Pass};
@@ -15,6 +17,14 @@ params! {
 params! {
     /// `bucket_fold.wgsl`
     BucketFoldParams { users, first, dim, words }
+}
+params! {
+    /// `row_scale.wgsl`
+    RowScaleParams { asked, first, dim }
+}
+params! {
+    /// `bucket_read.wgsl`
+    BucketReadParams { candidates, first, groups, dim }
 }
 params! {
     /// `normalize.wgsl`
@@ -52,9 +62,30 @@ const NORMALIZE: Source = Source {
     size: size_of::<NormalizeParams>(),
 };
 
+const ROW_SCALE: Source = Source {
+    name: "row_scale",
+    wgsl: concat!(
+        include_str!("../shared/grid.wgsl"),
+        include_str!("../shared/wide.wgsl"),
+        include_str!("row_scale.wgsl")
+    ),
+    members: RowScaleParams::MEMBERS,
+    size: size_of::<RowScaleParams>(),
+};
+const BUCKET_READ: Source = Source {
+    name: "bucket_read",
+    wgsl: concat!(
+        include_str!("../shared/grid.wgsl"),
+        include_str!("../shared/wide.wgsl"),
+        include_str!("bucket_read.wgsl")
+    ),
+    members: BucketReadParams::MEMBERS,
+    size: size_of::<BucketReadParams>(),
+};
+
 /// This room's kernels.
 #[cfg(test)]
-pub(crate) const SOURCES: &[Source] = &[SIMHASH, BUCKET_FOLD, NORMALIZE];
+pub(crate) const SOURCES: &[Source] = &[SIMHASH, BUCKET_FOLD, NORMALIZE, ROW_SCALE, BUCKET_READ];
 
 /// Columns of a block of `bucket_fold.wgsl`.
 const LANES: usize = 64;
@@ -67,6 +98,8 @@ pub(super) struct Launcher {
     simhash: Kernel,
     bucket_fold: Kernel,
     normalize: Kernel,
+    row_scale: Kernel,
+    bucket_read: Kernel,
     arena: Arena,
     /// (words, bits): two i16 of a hyperplane per word
     hash: wgpu::Buffer,
@@ -77,6 +110,10 @@ pub(super) struct Launcher {
     signatures: Scratch,
     published: Scratch,
     tables: Scratch,
+    asked: Scratch,
+    asking: Scratch,
+    scales: Scratch,
+    reads: Scratch,
     readback: Readback,
     /// Vectors on their way into `vectors`, padded to whole words.
     packing: Vec<u32>,
@@ -88,16 +125,22 @@ impl Launcher {
         &self.gpu
     }
 
-    pub fn new(gpu: &Gpu, shape: Shape, hash: &[i16]) -> Result<Launcher, Error> {
-        let constants = [("GROUPS", shape.groups() as f64), ("GROUP_BITS", shape.group_bits as f64)];
+    pub fn new(gpu: &Gpu, shape: Shape, hasher: &Hasher) -> Result<Launcher, Error> {
+        let constants = [
+            ("GROUPS", shape.groups() as f64),
+            ("GROUP_BITS", shape.group_bits as f64),
+            ("SIGNATURE", (shape.signature_words() * 2) as f64),
+        ];
         Ok(Launcher {
             gpu: gpu.clone(),
             shape,
             simhash: Kernel::new(gpu, &SIMHASH, &[("BITS", shape.bits as f64)])?,
             bucket_fold: Kernel::new(gpu, &BUCKET_FOLD, &constants)?,
             normalize: Kernel::new(gpu, &NORMALIZE, &[])?,
+            row_scale: Kernel::new(gpu, &ROW_SCALE, &[])?,
+            bucket_read: Kernel::new(gpu, &BUCKET_READ, &[])?,
             arena: Arena::new(gpu)?,
-            hash: upload_hash(gpu, &shape, hash)?,
+            hash: upload_hash(gpu, &shape, hasher.hash())?,
             pages: Pages::new(gpu, &shape)?,
             users: Scratch::new(gpu, "bytes of touched users")?,
             changes: Scratch::new(gpu, "bytes of a batch's changes")?,
@@ -105,6 +148,10 @@ impl Launcher {
             signatures: Scratch::new(gpu, "bytes of a batch's signatures")?,
             published: Scratch::new(gpu, "bytes of the list of published tables")?,
             tables: Scratch::new(gpu, "bytes of published tables")?,
+            asked: Scratch::new(gpu, "bytes of the list of rows read")?,
+            asking: Scratch::new(gpu, "bytes of the rows that candidates read")?,
+            scales: Scratch::new(gpu, "bytes of the scales of rows read")?,
+            reads: Scratch::new(gpu, "bytes of what candidates read")?,
             readback: Readback::default(),
             packing: Vec::new(),
         })
@@ -123,15 +170,17 @@ impl Launcher {
 
     /// Hashes `vectors` (items, dim); one submission per scratch buffer of them.
     pub fn simhash(&mut self, vectors: &[i16], signatures: &mut [u64]) -> Result<(), Error> {
-        let (dim, items_max) = (self.shape.dim, self.pieces_max(self.words()));
-        for (vectors, signatures) in vectors.chunks(items_max * dim).zip(signatures.chunks_mut(items_max)) {
+        let (dim, signature) = (self.shape.dim, self.shape.signature_words());
+        let items_max = self.pieces_max(self.words().max(signature * 2));
+        for (vectors, signatures) in vectors.chunks(items_max * dim).zip(signatures.chunks_mut(items_max * signature)) {
+            let items = signatures.len() / signature;
             self.pack(vectors.chunks_exact(dim))?;
             let bytes = size_of_val(signatures) as u64;
             self.signatures.reserve(&self.gpu, bytes)?;
-            let params = SimhashParams { items: signatures.len() as u32, words: self.words() as u32 };
+            let params = SimhashParams { items: items as u32, words: self.words() as u32 };
             let mut pass = Pass::new(&self.gpu, &mut self.arena)?;
             let buffers = [&self.hash, self.vectors.buffer(), self.signatures.buffer()];
-            pass.dispatch(&self.simhash, &params, &buffers, signatures.len() as u64)?;
+            pass.dispatch(&self.simhash, &params, &buffers, items as u64)?;
             pass.read(&[(self.signatures.buffer(), bytes)], &mut self.readback, |bytes| {
                 bytemuck::cast_slice_mut(signatures).copy_from_slice(bytes);
             })?;
@@ -168,6 +217,34 @@ impl Launcher {
             self.fold_and_publish(&[], batch.slots, publish, tables)?;
         }
         Ok(())
+    }
+
+    /// Reads rows `asked` of slot `slot`'s table for candidates that ask for `rows` of those (candidates, groups); one
+    /// submission.
+    pub fn read(&mut self, slot: u32, (asked, rows): (&[u32], &[u32]), reads: &mut Vec<f32>) -> Result<(), Error> {
+        let (groups, dim) = (self.shape.groups(), self.shape.dim);
+        let candidates = rows.len() / groups;
+        let bytes = (candidates * dim * 4) as u64;
+        self.asked.write(&self.gpu, asked)?;
+        self.asking.write(&self.gpu, rows)?;
+        self.scales.reserve(&self.gpu, size_of_val(asked) as u64 * 2)?;
+        self.reads.reserve(&self.gpu, bytes)?;
+        reads.resize(candidates * dim, 0.0);
+
+        let (Page { sums, counts }, slot) = self.pages.find(slot as usize);
+        let first = (slot * self.shape.rows()) as u32;
+        let mut pass = Pass::new(&self.gpu, &mut self.arena)?;
+        let params = RowScaleParams { asked: asked.len() as u32, first, dim: dim as u32 };
+        let buffers = [self.asked.buffer(), sums, counts, self.scales.buffer()];
+        pass.dispatch(&self.row_scale, &params, &buffers, asked.len() as u64)?;
+        let params = BucketReadParams { candidates: candidates as u32, first, groups: groups as u32, dim: dim as u32 };
+        let [asking, asked, scales, out] = [&self.asking, &self.asked, &self.scales, &self.reads].map(Scratch::buffer);
+        pass.dispatch(&self.bucket_read, &params, &[asking, asked, sums, scales, out], candidates as u64)?;
+        pass.read(&[(out, bytes)], &mut self.readback, |bytes| {
+            let sums: &[i32] = bytemuck::cast_slice(bytes);
+            let mean = mean_of(groups);
+            reads.iter_mut().zip(sums).for_each(|(read, &sum)| *read = sum as f32 * mean);
+        })
     }
 
     /// One submission: the folds, then the tables of `publish`, read back into `tables`.

@@ -9,8 +9,13 @@
 //! | z = R x, bit_k = \[z_k > 0\], signature_g = 3 bits, little-endian | `simhash` |
 //! | T\[g\]\[b\] = sum of s_j with signature_g(s_j) = b, and their count C\[g\]\[b\] | `bucket_fold` |
 //! | T\[g\]\[b\] / length(T\[g\]\[b\]), a row without items zero (the l2 of equation 12) | `normalize` |
+//! | (1/G) sum over g of T\[g\]\[signature_g(q)\] / its length (equation 12) | `row_scale`, `bucket_read` |
 //!
-//! A reader's attention is the mean over g of row T\[g\]\[signature_g(q)\], as published.
+//! Readers elsewhere take the published tables (f16); [`Sdim::read`] reads the kept ones at full precision.
+//!
+//! The form of the hash is a setting: (48, 3) bits is the paper's and the one that is published; (96, 6) and (160, 10)
+//! have sharper buckets, for users whose interests are many and rare. Their tables are larger by 8 and by 128 times:
+//! [`Sdim::read_window`] needs none.
 //!
 //! # Fixed point
 //!
@@ -38,31 +43,44 @@
 //!    same bits; the kernel does it by shifts (`pack2x16float` may round either way).
 //!
 //! Rounding twice costs at most a quarter of an ulp over rounding once, and only below 2^-12.
+//!
+//! A read adds the units q_i of step 4, with their signs, over at most [`GROUPS_MAX`] groups: below 2^31, so the sum has
+//! no order. Only the host divides it: a read has the same bits on every device.
 
 mod batch;
 mod cpu;
 mod launch;
 mod pages;
 mod quantize;
+mod read;
+mod simhash;
 #[cfg(test)]
 mod tests;
 
 pub use batch::{Batch, Change};
-pub use quantize::{hash_matrix, quantize};
+pub(crate) use cpu::vectorized;
+pub use quantize::{hash_matrix, hash_matrix_of, quantize};
+pub use read::Window;
 
 #[cfg(test)]
 pub(crate) use launch::SOURCES;
 
 use crate::{Device, Error};
 
-/// Bucketings averaged by a reader.
-pub const GROUPS: usize = 16;
-/// Buckets of a group.
+/// Bucketings averaged by a reader of published tables.
+pub const GROUPS: usize = BITS / GROUP_BITS;
+/// Buckets of a group of a published table.
 pub const BUCKETS: usize = 1 << GROUP_BITS;
-/// Hyperplanes of a group.
+/// Hyperplanes of a group of a published table.
 pub const GROUP_BITS: usize = 3;
-/// Hyperplanes: bits of a signature.
-pub const BITS: usize = GROUPS * GROUP_BITS;
+/// Hyperplanes of a published table: bits of a signature.
+pub const BITS: usize = 48;
+/// The most hyperplanes.
+pub const BITS_MAX: usize = 256;
+/// The most hyperplanes of a group.
+pub const GROUP_BITS_MAX: usize = 12;
+/// The most bucketings.
+pub const GROUPS_MAX: usize = 127;
 /// The widest item vector.
 pub const DIM_MAX: usize = 4096;
 /// The most items of a user's window.
@@ -75,48 +93,99 @@ pub const LENGTH_MAX: f32 = 1.001;
 pub struct Config {
     /// Components of an item vector, 1 to [`DIM_MAX`].
     pub dim: usize,
-    /// User tables held at once. Each takes 512 bytes per component of `dim`, and 512 more; on the GPU from the start,
-    /// on the CPU from the first touch of its slot.
+    /// User tables held at once. Each takes 4 bytes per component of `dim`, and 4 more, for each of its rows (128 rows at
+    /// (48, 3), 1,024 at (96, 6), 16,384 at (160, 10)); on the GPU from the start, on the CPU from the first touch of
+    /// its slot.
     pub slots: usize,
+    /// Hyperplanes: bits of a signature (the paper's m), 1 to [`BITS_MAX`].
+    pub bits: usize,
+    /// Hyperplanes of a group (the paper's tau), 1 to [`GROUP_BITS_MAX`]; a divisor of `bits`. More make an interest
+    /// sharper: what is unlike the candidate weighs 1 / 2^tau.
+    pub group_bits: usize,
 }
 
-/// A [`Config`] with the hash's form; tests vary it.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    dim: usize,
-    slots: usize,
-    bits: usize,
-    group_bits: usize,
-    /// No buffer of tables or vectors is larger; the device's own limits hold besides.
-    buffer_bytes_max: u64,
-}
-
-impl Shape {
-    fn new(config: Config) -> Shape {
-        let Config { dim, slots } = config;
-        Shape { dim, slots, bits: BITS, group_bits: GROUP_BITS, buffer_bytes_max: u64::MAX }
+impl Config {
+    /// The published form: 48 bits in groups of 3.
+    pub fn new(dim: usize, slots: usize) -> Config {
+        Config { dim, slots, bits: BITS, group_bits: GROUP_BITS }
     }
 
-    fn groups(&self) -> usize {
+    /// Bucketings that a read averages.
+    pub fn groups(&self) -> usize {
         self.bits / self.group_bits
     }
 
-    fn buckets(&self) -> usize {
+    /// Buckets of a group.
+    pub fn buckets(&self) -> usize {
         1 << self.group_bits
     }
 
     /// Rows of a table.
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.groups() * self.buckets()
     }
 
+    /// u64 words of a signature: 1 at 48 bits, 2 at 96, 3 at 160.
+    pub fn signature_words(&self) -> usize {
+        self.bits.div_ceil(64)
+    }
+}
+
+/// A [`Config`] that is checked, with what tests vary besides.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    config: Config,
+    /// No buffer of tables or vectors is larger; the device's own limits hold besides.
+    buffer_bytes_max: u64,
+}
+
+impl std::ops::Deref for Shape {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Shape {
+    fn new(config: Config) -> Shape {
+        Shape { config, buffer_bytes_max: u64::MAX }
+    }
+
+    /// The bucket of group `group` that `signature` (words) names.
+    #[inline(always)]
+    fn bucket_of(&self, signature: &[u64], group: usize) -> usize {
+        let first = group * self.group_bits;
+        let (word, shift) = (first / 64, first % 64);
+        let mut bits = signature[word] >> shift;
+        if shift + self.group_bits > 64 {
+            bits |= signature[word + 1] << (64 - shift);
+        }
+        bits as usize & (self.buckets() - 1)
+    }
+
     fn check(&self, hash: &[i16]) -> Result<(), Error> {
-        let Shape { dim, slots, bits, .. } = *self;
+        let Config { dim, slots, bits, group_bits } = self.config;
         if dim == 0 || dim > DIM_MAX {
             return Err(Error::Shape(format!("sdim.dim is {dim}, but must be 1 to {DIM_MAX}")));
         }
         if slots == 0 || slots > u32::MAX as usize {
             return Err(Error::Shape(format!("{slots} table slots, but there must be 1 to {}", u32::MAX)));
+        }
+        if bits == 0 || bits > BITS_MAX {
+            return Err(Error::Shape(format!("sdim.bits is {bits}, but must be 1 to {BITS_MAX}")));
+        }
+        if group_bits == 0 || group_bits > GROUP_BITS_MAX || !bits.is_multiple_of(group_bits) {
+            return Err(Error::Shape(format!(
+                "sdim.group_bits is {group_bits}, but must be 1 to {GROUP_BITS_MAX} and divide sdim.bits, {bits}"
+            )));
+        }
+        if self.groups() > GROUPS_MAX {
+            let groups = self.groups();
+            return Err(Error::Shape(format!(
+                "{bits} bits in groups of {group_bits} are {groups} groups, but there may be {GROUPS_MAX}: use more \
+                 sdim.group_bits or fewer sdim.bits"
+            )));
         }
         if hash.len() != bits * dim {
             let len = hash.len();
@@ -133,8 +202,9 @@ impl Shape {
 #[derive(Debug)]
 pub struct Sdim {
     shape: Shape,
-    hash: Vec<i16>,
+    hasher: simhash::Hasher,
     checker: batch::Checker,
+    reader: read::Reader,
     backend: Backend,
 }
 
@@ -145,22 +215,23 @@ enum Backend {
 }
 
 impl Sdim {
-    /// Empty tables on `device`, hashed by `hash` (48, dim).
+    /// Empty tables on `device`, hashed by `hash` (bits, dim), as [`hash_matrix()`] or [`hash_matrix_of()`] makes it.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a misshapen hash or dim, [`Error::Limit`] or [`Error::Memory`] where the tables do not fit
-    /// the GPU, and the device's own.
+    /// [`Error::Shape`] for a misshapen hash or setting, [`Error::Limit`] or [`Error::Memory`] where the tables do not
+    /// fit the GPU, and the device's own.
     pub fn new(device: &Device, config: Config, hash: &[i16]) -> Result<Sdim, Error> {
         Sdim::with_shape(device, Shape::new(config), hash)
     }
 
     fn with_shape(device: &Device, shape: Shape, hash: &[i16]) -> Result<Sdim, Error> {
         shape.check(hash)?;
+        let hasher = simhash::Hasher::new(&shape, hash);
         let backend = match device {
             Device::Cpu => Backend::Cpu(cpu::Tables::default()),
-            Device::Gpu(gpu) => Backend::Gpu(Box::new(launch::Launcher::new(gpu, shape, hash)?)),
+            Device::Gpu(gpu) => Backend::Gpu(Box::new(launch::Launcher::new(gpu, shape, &hasher)?)),
         };
-        Ok(Sdim { shape, hash: hash.to_vec(), checker: batch::Checker::default(), backend })
+        Ok(Sdim { shape, hasher, checker: batch::Checker::default(), reader: read::Reader::default(), backend })
     }
 
     /// After [`Error::DeviceLost`]: empty tables on a device of the same kind, opened anew.
@@ -171,14 +242,19 @@ impl Sdim {
         self.backend = match &self.backend {
             Backend::Cpu(_) => Backend::Cpu(cpu::Tables::default()),
             Backend::Gpu(lost) => {
-                Backend::Gpu(Box::new(launch::Launcher::new(&lost.gpu().reopen()?, self.shape, &self.hash)?))
+                Backend::Gpu(Box::new(launch::Launcher::new(&lost.gpu().reopen()?, self.shape, &self.hasher)?))
             }
         };
         Ok(())
     }
 
-    /// The 48-bit signatures of `vectors` (items, dim), as [`quantize()`] makes them: group g in bits 3g to 3g + 2,
-    /// little-endian.
+    /// What the tables were made for.
+    pub fn config(&self) -> &Config {
+        &self.shape.config
+    }
+
+    /// The signatures (items, words) of `vectors` (items, dim), as [`quantize()`] makes them: group g in bits
+    /// g * group_bits and on, little-endian; a signature of 48 bits is one word.
     ///
     /// # Errors
     /// [`Error::Shape`] where the vectors are not whole, [`Error::DeviceLost`].
@@ -187,16 +263,16 @@ impl Sdim {
         if !vectors.len().is_multiple_of(dim) {
             return Err(Error::Shape(format!("{} components are no whole number of vectors of {dim}", vectors.len())));
         }
-        let mut signatures = vec![0; vectors.len() / dim];
+        let mut signatures = vec![0; vectors.len() / dim * self.shape.signature_words()];
         match &mut self.backend {
-            Backend::Cpu(_) => cpu::simhash(&self.shape, &self.hash, vectors, &mut signatures),
+            Backend::Cpu(_) => self.hasher.simhash(vectors, &mut signatures),
             Backend::Gpu(launcher) => launcher.simhash(vectors, &mut signatures)?,
         }
         Ok(signatures)
     }
 
-    /// Folds `batch` into the tables, then fills `tables` with the published ones: f16 bits (published, 16, 8, dim),
-    /// rows of length 1 or zero. On the GPU this is one submission (more only where the published tables exceed the
+    /// Folds `batch` into the tables, then fills `tables` with the published ones: f16 bits (published, groups,
+    /// buckets, dim), rows of length 1 or zero. On the GPU this is one submission (more only where the published tables exceed the
     /// scratch limit).
     ///
     /// # Errors
@@ -209,6 +285,61 @@ impl Sdim {
         match &mut self.backend {
             Backend::Cpu(own) => own.encode(&self.shape, batch, tables),
             Backend::Gpu(launcher) => launcher.encode(batch, tables)?,
+        }
+        Ok(())
+    }
+
+    /// What slot `slot`'s table says of each of `candidates` (candidates, dim), as [`quantize()`] makes them: the mean
+    /// over groups of the rows that it collides with, each scaled to length 1, empty ones zero (equation 12);
+    /// `reads` becomes (candidates, dim). The time does not depend on how many items the table holds.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the candidates are not whole or the slot is none, [`Error::Limit`] where they exceed the
+    /// scratch limit of a GPU, [`Error::DeviceLost`].
+    pub fn read(&mut self, slot: u32, candidates: &[i16], reads: &mut Vec<f32>) -> Result<(), Error> {
+        let signatures = self.simhash(candidates)?;
+        self.read_hashed(slot, &signatures, reads)
+    }
+
+    /// As [`Sdim::read`], of candidates whose signatures (candidates, words) are known.
+    ///
+    /// # Errors
+    /// As [`Sdim::read`].
+    pub fn read_hashed(&mut self, slot: u32, signatures: &[u64], reads: &mut Vec<f32>) -> Result<(), Error> {
+        self.check_signatures(signatures)?;
+        if slot as usize >= self.shape.slots {
+            return Err(Error::Shape(format!("slot {slot} is beyond the {} slots", self.shape.slots)));
+        }
+        self.reader.begin(&self.shape, signatures);
+        match &mut self.backend {
+            Backend::Cpu(tables) => {
+                self.reader.take_table(&self.shape, tables.of(slot));
+                self.reader.read(&self.shape, reads);
+            }
+            Backend::Gpu(launcher) => launcher.read(slot, self.reader.asked(), reads)?,
+        }
+        Ok(())
+    }
+
+    /// As [`Sdim::read_hashed`], of the items of a window rather than of a kept table: only the buckets that the
+    /// candidates ask for are summed, on the CPU. It costs some 16 additions of a vector per item of the window, for
+    /// hashes whose tables are too large to be kept, or users who are seldom asked for.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the parts do not fit together.
+    pub fn read_window(&mut self, window: &Window<'_>, signatures: &[u64], reads: &mut Vec<f32>) -> Result<(), Error> {
+        self.check_signatures(signatures)?;
+        window.check(&self.shape)?;
+        self.reader.begin(&self.shape, signatures);
+        self.reader.take_window(&self.shape, window);
+        self.reader.read(&self.shape, reads);
+        Ok(())
+    }
+
+    fn check_signatures(&self, signatures: &[u64]) -> Result<(), Error> {
+        let (count, words) = (signatures.len(), self.shape.signature_words());
+        if !count.is_multiple_of(words) {
+            return Err(Error::Shape(format!("{count} words are no whole number of signatures of {words}")));
         }
         Ok(())
     }

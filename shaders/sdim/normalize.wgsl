@@ -32,31 +32,6 @@ var<workgroup> sums: array<vec2<u32>, LANES>;
 // (half the shift, the inverse root); inverse 0 for an empty row
 var<workgroup> scale: vec2<u32>;
 
-// The largest root with root * root <= square.
-fn square_root(square: vec2<u32>) -> u32 {
-    var root = 0u;
-    for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
-        let more = root | bit;
-        if (wide_at_most(wide_mul(more, more), square)) {
-            root = more;
-        }
-    }
-    return root;
-}
-
-// floor((2^63 - 1) / root), which fits a word for root >= 2^31.
-fn inverse_of(root: u32) -> u32 {
-    let most = vec2<u32>(0xffffffffu, 0x7fffffffu);
-    var inverse = 0u;
-    for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
-        let more = inverse | bit;
-        if (wide_at_most(wide_mul(more, root), most)) {
-            inverse = more;
-        }
-    }
-    return inverse;
-}
-
 // fraction * 2^-24, at most 1, to the nearest f16, ties to even.
 fn to_f16(fraction: u32) -> u32 {
     if (fraction < 2048u) {
@@ -102,7 +77,7 @@ fn normalize(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
         let square = sums[0];
         if (counts[row] != 0u && (square.x | square.y) != 0u) {
             let shift = wide_leading_zeros(square) & 62u;
-            scale = vec2<u32>(shift / 2u, inverse_of(square_root(wide_shift_left(square, shift))));
+            scale = vec2<u32>(shift / 2u, wide_inverse(wide_square_root(wide_shift_left(square, shift))));
         }
     }
     workgroupBarrier();

@@ -86,7 +86,6 @@ impl Pages {
     }
 
     /// The page of a slot, and the slot's place on it.
-    #[cfg(test)]
     pub fn find(&self, slot: usize) -> (&Page, usize) {
         (&self.pages[slot / self.slots_per_page], slot % self.slots_per_page)
     }

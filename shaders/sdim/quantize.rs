@@ -17,7 +17,12 @@ const VECTOR_SCALE: f32 = 16_384.0;
 /// The frozen hash matrix, shape `[48][dim]`: N(0, 1) in fixed point of scale 2^-8, rounded half to even, clipped to
 /// ±4. Only IEEE's exactly rounded operations are used (no libm), so every machine makes the same matrix.
 pub fn hash_matrix(dim: usize) -> Vec<i16> {
-    normals(&mut ChaCha8Rng::seed_from_u64(HASH_SEED), BITS * dim)
+    hash_matrix_of(BITS, dim)
+}
+
+/// As [`hash_matrix`], of `bits` hyperplanes; a larger matrix begins with the smaller one.
+pub fn hash_matrix_of(bits: usize, dim: usize) -> Vec<i16> {
+    normals(&mut ChaCha8Rng::seed_from_u64(HASH_SEED), bits * dim)
 }
 
 /// `count` components of hyperplanes.
@@ -105,6 +110,7 @@ mod tests {
         assert!((moment(4) - 3.0).abs() < 5.0 * (96.0 / n).sqrt(), "kurtosis {}", moment(4));
         assert!(matrix.iter().all(|value| value.abs() <= HASH_MAX));
         assert_eq!(hash_matrix(64)[..8], FROZEN);
+        assert_eq!(hash_matrix(64), hash_matrix_of(160, 64)[..48 * 64]);
         let digest = |sum: u64, &value: &i16| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(value.cast_unsigned());
         assert_eq!(hash_matrix(64).iter().fold(0xcbf2_9ce4_8422_2325, digest), FROZEN_DIGEST);
     }

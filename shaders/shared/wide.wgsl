@@ -37,3 +37,28 @@ fn wide_leading_zeros(a: vec2<u32>) -> u32 {
     }
     return 32u + countLeadingZeros(a.x);
 }
+
+// The largest root with root * root <= square.
+fn wide_square_root(square: vec2<u32>) -> u32 {
+    var root = 0u;
+    for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
+        let more = root | bit;
+        if (wide_at_most(wide_mul(more, more), square)) {
+            root = more;
+        }
+    }
+    return root;
+}
+
+// floor((2^63 - 1) / root), which fits a word for root >= 2^31.
+fn wide_inverse(root: u32) -> u32 {
+    let most = vec2<u32>(0xffffffffu, 0x7fffffffu);
+    var inverse = 0u;
+    for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
+        let more = inverse | bit;
+        if (wide_at_most(wide_mul(more, root), most)) {
+            inverse = more;
+        }
+    }
+    return inverse;
+}

@@ -27,7 +27,7 @@ const STATE_B: [f64; 32] = [
 ];
 
 fn sdim(device: &Device) -> Sdim {
-    let shape = Shape { dim: 4, slots: 3, bits: 4, group_bits: 2, buffer_bytes_max: u64::MAX };
+    let shape = Shape::new(Config { dim: 4, slots: 3, bits: 4, group_bits: 2 });
     let hash = HASH.map(|value| (value * 256.0) as i16);
     Sdim::with_shape(device, shape, &hash).unwrap()
 }
@@ -55,6 +55,15 @@ fn attention(sums: &[i32], counts: &[u32], signature: u64) -> ([f64; 4], [f64; 4
 
 fn assert_near(found: [f64; 4], expected: [f64; 4]) {
     assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6), "{found:?}");
+}
+
+/// The reads of q and of -q from slot 1.
+fn assert_reads(sdim: &mut Sdim, candidates: &[i16], q: [f64; 4]) {
+    let mut reads = Vec::new();
+    sdim.read(1, candidates, &mut reads).unwrap();
+    let read = |candidate: usize| std::array::from_fn(|k| f64::from(reads[candidate * 4 + k]));
+    assert_near(read(0), q);
+    assert_near(read(1), [-0.4, 0.2, 0.1, 0.2]);
 }
 
 fn assert_state(sdim: &mut Sdim, slot: usize, state: &[f64; 32], counts: [u32; 8]) {
@@ -86,6 +95,7 @@ fn states_and_attention_equal_the_published_ones() {
         assert_near(normalized, [0.664648433, 0.148250653, -0.148250653, 0.396873939]);
         assert_near(plain, [0.625, 0.125, -0.125, 0.375]);
         assert_near(attention(&sums, &counts, negated).0, [-0.4, 0.2, 0.1, 0.2]);
+        assert_reads(&mut sdim, &vectors[20..], [0.664648433, 0.148250653, -0.148250653, 0.396873939]);
 
         // s5 arrives, s1 leaves; beside it the rebuild from s2 to s5.
         let b = Case::new().user(1, false, [(4, 1), (0, -1)]).user(2, true, [(4, 1), (3, 1), (2, 1), (1, 1)]);
@@ -98,6 +108,7 @@ fn states_and_attention_equal_the_published_ones() {
         assert_near(normalized, [0.661525008, 0.057821578, -0.112703708, 0.303321439]);
         assert_near(plain, [1.125, -0.25, 0.125, 0.5]);
         assert_near(attention(&sums, &counts, negated).0, [-0.4, 0.2, 0.1, 0.2]);
+        assert_reads(&mut sdim, &vectors[20..], [0.661525008, 0.057821578, -0.112703708, 0.303321439]);
     }
 }
 
@@ -105,14 +116,14 @@ fn states_and_attention_equal_the_published_ones() {
 #[test]
 fn collisions_follow_the_angular_kernel() {
     const DRAWS: usize = 200_000;
-    let shape = Shape { dim: 4, slots: 1, bits: 2, group_bits: 2, buffer_bytes_max: u64::MAX };
+    let shape = Shape::new(Config { dim: 4, slots: 1, bits: 2, group_bits: 2 });
     let mut random = random(7);
     let vectors = quantized();
     let (mut sum, mut squares) = ([0.0; 4], [0.0; 4]);
     for _ in 0..DRAWS {
         let hash = quantize::normals(&mut random, 8);
         let mut signatures = [0; 7];
-        cpu::simhash(&shape, &hash, &vectors, &mut signatures);
+        simhash::Hasher::new(&shape, &hash).simhash(&vectors, &mut signatures);
         for k in 0..4 {
             let colliding = (0..4).filter(|&j| signatures[j] == signatures[5]).map(|j| f64::from(VECTORS[j][k]));
             let value = colliding.sum::<f64>();

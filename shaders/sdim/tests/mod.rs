@@ -3,6 +3,7 @@
 mod golden;
 mod normalizing;
 mod properties;
+mod reading;
 mod twins;
 
 use rand_chacha::ChaCha8Rng;

@@ -66,7 +66,7 @@ fn both_backends_give_the_same_bits() {
     for dim in [1, 3, 64, 65, 200] {
         let mut random = random(22 + dim as u64);
         let hash = hash_matrix(dim);
-        let config = Config { dim, slots: 24 };
+        let config = Config::new(dim, 24);
         let mut cpu = Sdim::new(&Device::Cpu, config, &hash).unwrap();
         let mut gpu = Sdim::new(&gpu, config, &hash).unwrap();
         let mut case = Case::new();

@@ -47,7 +47,7 @@ fn stream(sdim: &mut Sdim, events: &[(usize, usize, usize)], batch: usize, vecto
 }
 
 fn fixture(device: &Device, seed: u64) -> (Sdim, Vec<i16>, Vec<u64>) {
-    let mut sdim = Sdim::new(device, Config { dim: DIM, slots: 3 }, &hash_matrix(DIM)).unwrap();
+    let mut sdim = Sdim::new(device, Config::new(DIM, 3), &hash_matrix(DIM)).unwrap();
     let vectors = vectors(&mut random(seed), 30, DIM);
     let signatures = sdim.simhash(&vectors).unwrap();
     (sdim, vectors, signatures)
@@ -88,7 +88,7 @@ fn a_hundred_thousand_changes_equal_the_rebuild() {
 #[test]
 fn a_window_of_identical_unit_items_does_not_overflow() {
     for device in backends() {
-        let mut sdim = Sdim::new(&device, Config { dim: 1, slots: 1 }, &hash_matrix(1)).unwrap();
+        let mut sdim = Sdim::new(&device, Config::new(1, 1), &hash_matrix(1)).unwrap();
         let signatures = sdim.simhash(&[-16_384]).unwrap();
         let case = Case::new().user(0, true, (0..WINDOW_MAX).map(|_| (0, 1)));
         let tables = case.encode(&mut sdim, &[-16_384], &signatures).unwrap();
@@ -111,7 +111,7 @@ fn the_widest_vector_along_the_longest_hyperplane_does_not_overflow() {
     for device in backends() {
         let hash: Vec<i16> =
             (0..BITS).flat_map(|bit| std::iter::repeat_n(if bit % 2 == 0 { 1024 } else { -1024 }, DIM_MAX)).collect();
-        let mut sdim = Sdim::new(&device, Config { dim: DIM_MAX, slots: 1 }, &hash).unwrap();
+        let mut sdim = Sdim::new(&device, Config::new(DIM_MAX, 1), &hash).unwrap();
         let signatures = sdim.simhash(&vec![step as i16; DIM_MAX]).unwrap();
         assert_eq!(signatures, [0x5555_5555_5555]);
     }
@@ -121,7 +121,7 @@ fn the_widest_vector_along_the_longest_hyperplane_does_not_overflow() {
 fn doubling_a_vector_leaves_its_signature() {
     for device in backends() {
         for dim in [1, 6, 64] {
-            let mut sdim = Sdim::new(&device, Config { dim, slots: 1 }, &hash_matrix(dim)).unwrap();
+            let mut sdim = Sdim::new(&device, Config::new(dim, 1), &hash_matrix(dim)).unwrap();
             let half: Vec<i16> = vectors(&mut random(dim as u64), 200, dim).iter().map(|x| x / 2).collect();
             let whole: Vec<i16> = half.iter().map(|x| x * 2).collect();
             assert_eq!(sdim.simhash(&half).unwrap(), sdim.simhash(&whole).unwrap());

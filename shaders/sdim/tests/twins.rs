@@ -26,7 +26,7 @@ fn assert_twins(cpu: &mut Sdim, gpu: &mut Sdim, case: &Case, vectors: &[i16]) {
 fn every_width() {
     for dim in [1, 2, 3, 63, 64, 65, 128, 200] {
         let mut random = random(dim as u64);
-        let (mut cpu, mut gpu) = pair(Config { dim, slots: 5 }, u64::MAX);
+        let (mut cpu, mut gpu) = pair(Config::new(dim, 5), u64::MAX);
         let vectors = vectors(&mut random, 40, dim);
         assert_twins(&mut cpu, &mut gpu, &Case::new(), &[]);
         let adds = |range: std::ops::Range<usize>| range.map(|item| (item, 1));
@@ -48,7 +48,7 @@ fn every_width() {
 #[test]
 fn one_very_long_user_among_idle_ones() {
     let mut random = random(11);
-    let (mut cpu, mut gpu) = pair(Config { dim: 70, slots: 80 }, u64::MAX);
+    let (mut cpu, mut gpu) = pair(Config::new(70, 80), u64::MAX);
     let vectors = vectors(&mut random, 300, 70);
     let mut case = Case::new();
     for slot in 0..80 {
@@ -63,7 +63,7 @@ fn one_very_long_user_among_idle_ones() {
 fn more_workgroups_than_one_dimension_holds() {
     let mut random = random(12);
     let users = 4_200; // 67,200 workgroups of the fold, 537,600 of the normalization
-    let (mut cpu, mut gpu) = pair(Config { dim: 1, slots: users }, u64::MAX);
+    let (mut cpu, mut gpu) = pair(Config::new(1, users), u64::MAX);
     let vectors = vectors(&mut random, 66_000, 1); // one workgroup of the hash each
     let mut case = Case::new();
     for user in 0..users {
@@ -76,7 +76,7 @@ fn more_workgroups_than_one_dimension_holds() {
 fn several_pages_and_several_submissions() {
     let mut random = random(13);
     let table_bytes = 128 * 5 * 4;
-    let (mut cpu, mut gpu) = pair(Config { dim: 5, slots: 7 }, 3 * table_bytes);
+    let (mut cpu, mut gpu) = pair(Config::new(5, 7), 3 * table_bytes);
     let vectors = vectors(&mut random, 1_500, 5); // three submissions of at most 640
     for round in 0..3 {
         let mut case = Case::new();
@@ -91,7 +91,7 @@ fn several_pages_and_several_submissions() {
 #[test]
 fn nothing_published_is_still_folded() {
     for device in backends() {
-        let mut sdim = Sdim::new(&device, Config { dim: 3, slots: 2 }, &hash_matrix(3)).unwrap();
+        let mut sdim = Sdim::new(&device, Config::new(3, 2), &hash_matrix(3)).unwrap();
         let vectors = [16_384, 0, 0];
         let signatures = sdim.simhash(&vectors).unwrap();
         let mut case = Case::new().user(1, true, [(0, 1), (0, 1)]);
@@ -106,7 +106,7 @@ fn nothing_published_is_still_folded() {
 #[test]
 fn misfits_are_refused_before_anything_changes() {
     for device in backends() {
-        let mut sdim = Sdim::new(&device, Config { dim: 2, slots: 4 }, &hash_matrix(2)).unwrap();
+        let mut sdim = Sdim::new(&device, Config::new(2, 4), &hash_matrix(2)).unwrap();
         let good = Case::new().user(0, false, [(0, 1)]).user(3, false, [(1, 1)]);
         let spoil = |spoil: &dyn Fn(&mut Case)| {
             let mut case = good.clone();
@@ -139,7 +139,7 @@ fn misfits_are_refused_before_anything_changes() {
 fn what_does_not_fit_is_refused_with_numbers() {
     for device in backends() {
         let refuse = |dim: usize, slots: usize, hash: &[i16]| {
-            Sdim::new(&device, Config { dim, slots }, hash).unwrap_err().to_string()
+            Sdim::new(&device, Config::new(dim, slots), hash).unwrap_err().to_string()
         };
         assert!(refuse(0, 1, &[]).contains("1 to 4096"));
         assert!(refuse(4097, 1, &[]).contains("4097"));
@@ -147,11 +147,11 @@ fn what_does_not_fit_is_refused_with_numbers() {
         assert!(refuse(1, 0, &[0; 48]).contains("0 table slots"));
         assert!(refuse(1, 1, &[1025; 48]).contains("1025"));
     }
-    let most = Config { dim: 64, slots: u32::MAX as usize };
+    let most = Config::new(64, u32::MAX as usize);
     let error = Sdim::new(&gpu(), most, &hash_matrix(64)).unwrap_err().to_string();
     assert!(error.contains("4294967295") && error.contains("fewer"), "{error}");
     assert!(Sdim::new(&Device::Cpu, most, &hash_matrix(64)).is_ok(), "slots cost nothing before they are used");
-    let small = Shape { buffer_bytes_max: 511, ..Shape::new(Config { dim: 1, slots: 1 }) };
+    let small = Shape { buffer_bytes_max: 511, ..Shape::new(Config::new(1, 1)) };
     let error = Sdim::with_shape(&gpu(), small, &[0; 48]).unwrap_err().to_string();
     assert!(error.contains("512") && error.contains("511"), "{error}");
 }
@@ -168,7 +168,7 @@ fn tables_can_move_between_threads() {
 fn a_lost_device_is_an_error_and_a_new_one_rebuilds_the_same() {
     let device = gpu();
     let Device::Gpu(inner) = &device else { unreachable!() };
-    let mut sdim = Sdim::new(&device, Config { dim: 8, slots: 2 }, &hash_matrix(8)).unwrap();
+    let mut sdim = Sdim::new(&device, Config::new(8, 2), &hash_matrix(8)).unwrap();
     let vectors = vectors(&mut random(14), 6, 8);
     let signatures = sdim.simhash(&vectors).unwrap();
     let case = Case::new().user(1, true, (0..6).map(|item| (item, 1)));
@@ -179,6 +179,6 @@ fn a_lost_device_is_an_error_and_a_new_one_rebuilds_the_same() {
     assert!(error.is_device_lost(), "{error}");
     assert!(sdim.simhash(&vectors).unwrap_err().is_device_lost());
 
-    let mut again = Sdim::new(&gpu(), Config { dim: 8, slots: 2 }, &hash_matrix(8)).unwrap();
+    let mut again = Sdim::new(&gpu(), Config::new(8, 2), &hash_matrix(8)).unwrap();
     assert_eq!(case.encode(&mut again, &vectors, &signatures).unwrap(), tables);
 }

@@ -1,0 +1,142 @@
+//! MUSE: *A Simple Yet Effective Multimodal Search-Based Framework for Lifelong User Interest Modeling*
+//! (arXiv 2512.07216): its search stage, the General Search Unit, and SimTier's counts.
+//!
+//! Of a history of up to 100,000 behaviors, the 50 whose content is most like a candidate's are found by the cosine of
+//! frozen content vectors, and modeled exactly by what follows (`ranking`).
+//!
+//! | formula | here |
+//! |---|---|
+//! | r_i = dot(v_a, v_i) / (length(v_a) length(v_i)), the K largest | [`Gsu::search`] |
+//! | n_b = how many r lie in tier b = ceil(r / 0.1) + 10 | [`Gsu::tiers`] |
+//!
+//! # What is exact
+//!
+//! Vectors are int8, q = round(127 v). Products and squared lengths are integers. Events are ranked by one number,
+//! f32(product) * f32(1 / length): the product is below 2^23, so exact, and the rounding of one multiplication is the
+//! same on every device. Ties go to the newer event. So every device finds the same, in the same order; the published
+//! order of ties is not defined. The similarities that are returned are computed from the integers, in f64: an event
+//! like its candidate has exactly 1.
+//!
+//! Events without content (a zero vector: the item is unknown, or its vector has not come yet) are never found, nor is
+//! anything found for a candidate without content; the released code finds them, with r = 0, where fewer than K others
+//! are there.
+//!
+//! # How it is fast
+//!
+//! Scores are never stored: a tile of candidates meets a chunk of events, and only what beats a candidate's k-th so far
+//! leaves the registers. Vectors lie in tiles of 16 events, four components of each side by side, so that one
+//! instruction (or 16 lanes of a GPU) takes 16 events a step further.
+
+mod block;
+mod cpu;
+mod select;
+#[cfg(test)]
+mod tests;
+mod tiers;
+mod top;
+
+pub use block::{Block, CHUNK_EVENTS};
+pub use tiers::{NEWEST, TIERS, tier_of};
+
+use crate::{Device, Error};
+
+/// The widest content vector.
+pub const DIM_MAX: usize = 512;
+/// The most events that are found for a candidate.
+pub const K_MAX: usize = 255;
+
+/// Appends `vector` as int8, q = round(127 v), half to even; components beyond ±1 are clipped.
+pub fn quantize(vector: &[f32], out: &mut Vec<i8>) {
+    out.extend(vector.iter().map(|&v| {
+        debug_assert!(v.is_finite(), "content vectors are checked where they enter");
+        (v * 127.0).round_ties_even().clamp(-127.0, 127.0) as i8
+    }));
+}
+
+/// What was found for candidates, ragged by candidate, the most similar first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// (candidates + 1)
+    pub offsets: Vec<u32>,
+    /// How many events are newer than the one found: 0 is the newest.
+    pub ages: Vec<u32>,
+    /// Its cosine with the candidate.
+    pub similarities: Vec<f32>,
+}
+
+impl Found {
+    fn clear(&mut self) {
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.ages.clear();
+        self.similarities.clear();
+    }
+}
+
+/// As [`Gsu::search`], on the CPU, once.
+///
+/// # Errors
+/// As [`Gsu::search`].
+pub fn search(block: &Block, candidates: &[i8], k: usize) -> Result<Found, Error> {
+    let mut found = Found::default();
+    Gsu::new(&Device::Cpu)?.search(block, candidates, k, &mut found)?;
+    Ok(found)
+}
+
+/// The General Search Unit on a device.
+#[derive(Debug)]
+pub struct Gsu {
+    isa: select::Isa,
+    backend: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Cpu(cpu::Searcher),
+}
+
+impl Gsu {
+    /// # Errors
+    /// The device's own.
+    pub fn new(device: &Device) -> Result<Gsu, Error> {
+        let backend = match device {
+            Device::Cpu | Device::Gpu(_) => Backend::Cpu(cpu::Searcher::default()),
+        };
+        Ok(Gsu { isa: select::Isa::detect(), backend })
+    }
+
+    /// Fills `found` with the `k` events of the block's window that are most similar to each of `candidates`
+    /// (candidates, dim), int8 as [`quantize()`] makes it: all that have content, where they are fewer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the candidates are not whole or not within ±127, or `k` is not 1 to [`K_MAX`]; the
+    /// device's own.
+    pub fn search(&mut self, block: &Block, candidates: &[i8], k: usize, found: &mut Found) -> Result<(), Error> {
+        block::check(block.dim(), candidates)?;
+        if k == 0 || k > K_MAX {
+            return Err(Error::Shape(format!("{k} events to be found, but there must be 1 to {K_MAX}")));
+        }
+        found.clear();
+        match &mut self.backend {
+            Backend::Cpu(searcher) => searcher.search(block, candidates, k, found),
+        }
+        Ok(())
+    }
+
+    /// Fills `tiers` (candidates, 44) with SimTier's counts of `candidates`, for which `found` was found in `block`: 22
+    /// of what was found, then 22 of the [`NEWEST`] 50 events, where one without content counts as a similarity of 0,
+    /// as in the released code.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the parts do not fit together.
+    pub fn tiers(&mut self, block: &Block, candidates: &[i8], found: &Found, tiers: &mut Vec<u8>) -> Result<(), Error> {
+        block::check(block.dim(), candidates)?;
+        let count = candidates.len() / block.dim();
+        if found.offsets.len() != count + 1 {
+            let others = found.offsets.len().saturating_sub(1);
+            return Err(Error::Shape(format!("{count} candidates, but events were found for {others}")));
+        }
+        tiers::tiers(self.isa, block, candidates, found, tiers);
+        Ok(())
+    }
+}
