@@ -2,18 +2,17 @@
 
 use std::time::Instant;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use shaders::muse::{self, Block, Found, Gsu};
+use shaders::sdim::{self, Sdim, hash_matrix_of};
+use shaders::{Device, Error};
 
-use super::keys::{Keys, Version, dot};
+use super::keys::{Keys, Version};
 use super::log::{Behavior, Log, Request};
 
 /// Behaviors that are found for a candidate, at most.
 pub const FOUND: usize = 50;
-/// Bins of a histogram of cosines.
-const BINS: usize = 22;
-/// Histograms of a candidate: of what was found, and of the newest behaviors.
-pub const TIERS: usize = 2 * BINS;
+/// SimTier's counts of a candidate: of what was found, and of the newest behaviors.
+pub const TIERS: usize = 2 * muse::TIERS;
 
 /// What one row reads, for all candidates of a log.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +54,8 @@ fn of_requests(
     log: &Log,
     keys: &Keys,
     history_max: usize,
-    mut each: impl FnMut(&mut Interest, Sight<'_>),
-) -> Interest {
+    mut each: impl FnMut(&mut Interest, Sight<'_>) -> Result<(), Error>,
+) -> Result<Interest, Error> {
     let start = Instant::now();
     let mut interest = Interest::default();
     let mut newest_first = Vec::new();
@@ -64,14 +63,17 @@ fn of_requests(
         newest_first.clear();
         newest_first.extend(log.history(request, history_max).iter().rev());
         let candidates = &log.candidates[request.candidates.clone()];
-        each(&mut interest, Sight { request, history: &newest_first, candidates, keys: keys.at(request.time_ms) });
+        each(&mut interest, Sight { request, history: &newest_first, candidates, keys: keys.at(request.time_ms) })?;
     }
     interest.seconds = start.elapsed().as_secs_f64();
-    interest
+    Ok(interest)
 }
 
 /// The mean of the history's vectors.
-pub fn mean(log: &Log, keys: &Keys, history_max: usize) -> Interest {
+///
+/// # Errors
+/// None.
+pub fn mean(log: &Log, keys: &Keys, history_max: usize) -> Result<Interest, Error> {
     let mut mean = vec![0.0; keys.dim];
     of_requests(log, keys, history_max, |interest, sight| {
         mean.fill(0.0);
@@ -80,11 +82,15 @@ pub fn mean(log: &Log, keys: &Keys, history_max: usize) -> Interest {
         }
         mean.iter_mut().for_each(|sum| *sum /= sight.history.len().max(1) as f32);
         sight.candidates.iter().for_each(|_| interest.reads.extend(&mean));
+        Ok(())
     })
 }
 
 /// The newest behaviors with an item of the candidate's category (SIM's hard search).
-pub fn hard(log: &Log, keys: &Keys, history_max: usize) -> Interest {
+///
+/// # Errors
+/// None.
+pub fn hard(log: &Log, keys: &Keys, history_max: usize) -> Result<Interest, Error> {
     let of = |item: u32| log.items.categories[item as usize];
     of_requests(log, keys, history_max, |interest, sight| {
         for &item in sight.candidates {
@@ -93,86 +99,80 @@ pub fn hard(log: &Log, keys: &Keys, history_max: usize) -> Interest {
             let ages = (0..).zip(sight.history).filter(|(_, behavior)| alike(behavior)).map(|(age, _)| age);
             interest.find(ages.take(FOUND).map(|age| (age, 0.0)));
         }
+        Ok(())
     })
 }
 
-/// SDIM's read (equation 12): the mean over groups of the candidate's bucket, made unit length.
-pub fn sdim(log: &Log, keys: &Keys, history_max: usize, hash: Hash) -> Interest {
+/// What SDIM's tables say of each candidate; items without a vector are in none.
+///
+/// # Errors
+/// Where the hash has a form that cannot be.
+pub fn sdim(log: &Log, keys: &Keys, history_max: usize, hash: Hash) -> Result<Interest, Error> {
     let Hash { bits, group_bits } = hash;
     let dim = keys.dim;
-    let mut random = ChaCha8Rng::seed_from_u64(1);
-    let mut normal = || (0..12).map(|_| random.next_u32() as f32 / u32::MAX as f32).sum::<f32>() - 6.0;
-    let planes: Vec<f32> = (0..bits * dim).map(|_| normal()).collect();
-    let groups = bits / group_bits;
-    let buckets: Vec<Vec<u16>> = keys
+    let config = sdim::Config { dim, slots: 1, bits, group_bits };
+    let mut tables = Sdim::new(&Device::Cpu, config, &hash_matrix_of(bits, dim))?;
+    let words = config.signature_words();
+    let mut versions = Vec::new();
+    for version in keys.versions() {
+        let mut vectors = Vec::with_capacity(version.vectors.len());
+        sdim::quantize(&version.vectors, &mut vectors);
+        versions.push((tables.simhash(&vectors)?, vectors));
+    }
+    let (mut signatures, mut asked, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+    of_requests(log, keys, history_max, |interest, sight| {
+        let (known, vectors) = &versions[keys.version_at(sight.request.time_ms)];
+        let signature = |item: u32| &known[item as usize * words..][..words];
+        signatures.clear();
+        let mut window: Vec<&[i16]> = Vec::with_capacity(sight.history.len());
+        for behavior in sight.history.iter().filter(|behavior| sight.keys.knows(behavior.item)) {
+            window.push(&vectors[behavior.item as usize * dim..][..dim]);
+            signatures.extend_from_slice(signature(behavior.item));
+        }
+        asked.clear();
+        sight.candidates.iter().for_each(|item| asked.extend_from_slice(signature(*item)));
+        tables.read_window(&sdim::Window { vectors: &window, signatures: &signatures }, &asked, &mut reads)?;
+        interest.reads.extend_from_slice(&reads);
+        Ok(())
+    })
+}
+
+/// What MUSE's search finds for each candidate, and SimTier's counts.
+///
+/// # Errors
+/// Where vectors are too long.
+pub fn muse(log: &Log, keys: &Keys, history_max: usize) -> Result<Interest, Error> {
+    let dim = keys.dim;
+    let versions: Vec<Vec<i8>> = keys
         .versions()
         .iter()
         .map(|version| {
-            let bucket = |vector: &[f32], group: usize| {
-                let bit = |k: usize| dot(vector, &planes[(group * group_bits + k) * dim..][..dim]) > 0.0;
-                (0..group_bits).map(|k| u16::from(bit(k)) << k).sum::<u16>()
-            };
-            let vectors = version.vectors.chunks_exact(dim);
-            vectors.flat_map(|vector| (0..groups).map(move |group| bucket(vector, group))).collect()
+            let mut vectors = Vec::with_capacity(version.vectors.len());
+            muse::quantize(&version.vectors, &mut vectors);
+            vectors
         })
         .collect();
-    let mut table = vec![0.0_f32; (groups << group_bits) * dim];
+    let mut gsu = Gsu::new(&Device::Cpu)?;
+    let (mut asked, mut found, mut tiers) = (Vec::new(), Found::default(), Vec::new());
     of_requests(log, keys, history_max, |interest, sight| {
-        let buckets = &buckets[keys.version_at(sight.request.time_ms)];
-        let of = |item: u32| &buckets[item as usize * groups..][..groups];
-        table.fill(0.0);
-        for behavior in sight.history {
-            for (group, &bucket) in of(behavior.item).iter().enumerate() {
-                let row = &mut table[((group << group_bits) + bucket as usize) * dim..][..dim];
-                row.iter_mut().zip(sight.keys.of(behavior.item)).for_each(|(sum, x)| *sum += x);
-            }
+        let vectors = &versions[keys.version_at(sight.request.time_ms)];
+        let vector = |item: u32| &vectors[item as usize * dim..][..dim];
+        let mut block = Block::new(dim)?;
+        for behavior in sight.history.iter().rev() {
+            block.push(Some(vector(behavior.item)))?;
         }
-        for &item in sight.candidates {
-            let mut read = vec![0.0; dim];
-            for (group, &bucket) in of(item).iter().enumerate() {
-                let row = &table[((group << group_bits) + bucket as usize) * dim..][..dim];
-                let norm = dot(row, row).sqrt();
-                if norm > 1e-6 {
-                    read.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / norm / groups as f32);
-                }
-            }
-            interest.reads.extend(read);
+        asked.clear();
+        sight.candidates.iter().for_each(|item| asked.extend_from_slice(vector(*item)));
+        gsu.search(&block, &asked, FOUND, &mut found)?;
+        gsu.tiers(&block, &asked, &found, &mut tiers)?;
+        interest.tiers.extend_from_slice(&tiers);
+        for range in found.offsets.windows(2) {
+            let range = range[0] as usize..range[1] as usize;
+            let similarities = found.similarities[range.clone()].iter().copied();
+            interest.find(found.ages[range].iter().copied().zip(similarities));
         }
+        Ok(())
     })
-}
-
-/// MUSE's search: the most similar behaviors (ties: newer first), and the histograms of SimTier.
-pub fn muse(log: &Log, keys: &Keys, history_max: usize) -> Interest {
-    of_requests(log, keys, history_max, |interest, sight| {
-        for &item in sight.candidates {
-            let vector = sight.keys.of(item);
-            let mut cosines: Vec<(u32, f32)> = Vec::new();
-            for (age, behavior) in (0..).zip(sight.history) {
-                let other = sight.keys.of(behavior.item);
-                if other.iter().any(|x| *x != 0.0) {
-                    cosines.push((age, dot(vector, other)));
-                }
-            }
-            let mut tiers = [0; TIERS];
-            for (_, cosine) in cosines.iter().take_while(|(age, _)| (*age as usize) < FOUND) {
-                tiers[BINS + bin(*cosine)] += 1;
-            }
-            let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-            if cosines.len() > FOUND {
-                cosines.select_nth_unstable_by(FOUND, order);
-                cosines.truncate(FOUND);
-            }
-            cosines.sort_unstable_by(order);
-            cosines.iter().for_each(|(_, cosine)| tiers[bin(*cosine)] += 1);
-            interest.tiers.extend(tiers);
-            interest.find(cosines.into_iter());
-        }
-    })
-}
-
-/// SimTier's bin of a cosine.
-fn bin(cosine: f32) -> usize {
-    ((cosine / 0.1).ceil() as i32 + 10).clamp(0, BINS as i32 - 1) as usize
 }
 
 impl Interest {

@@ -73,6 +73,11 @@ impl Keys {
 }
 
 impl Version {
+    /// Whether an item has a vector.
+    pub fn knows(&self, item: u32) -> bool {
+        self.of(item).iter().any(|x| *x != 0.0)
+    }
+
     /// The vector of an item.
     pub fn of(&self, item: u32) -> &[f32] {
         &self.vectors[item as usize * self.dim..][..self.dim]

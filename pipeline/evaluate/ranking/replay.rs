@@ -149,9 +149,8 @@ impl Seen {
         // Newest first; items without a vector say nothing.
         let mut newest = 0;
         for (age, behavior) in history.iter().rev().enumerate() {
-            let vector = vectors.of(behavior.item);
-            if vector.iter().any(|&x| x != 0.0) {
-                self.vectors.extend_from_slice(vector);
+            if vectors.knows(behavior.item) {
+                self.vectors.extend_from_slice(vectors.of(behavior.item));
                 newest += usize::from(age < NEWEST);
             }
         }

@@ -49,15 +49,16 @@ pub const ROWS: [Row; 6] = [
 pub fn row(row: &Row, batches: &Batches<'_>, device: &Device, options: &Options) -> Result<Scored, RankingError> {
     let log = batches.log;
     let (keys, history_max) = (batches.keys, options.history_max);
+    let failed = |source| RankingError::Model { model: row.name, source };
     let interest = match row.long {
-        Long::None | Long::All => Interest::default(),
+        Long::None | Long::All => Ok(Interest::default()),
         Long::Mean => interest::mean(log, keys, history_max),
         Long::Hard => interest::hard(log, keys, history_max),
         Long::Sdim => interest::sdim(log, keys, history_max, options.hash),
         Long::Muse => interest::muse(log, keys, history_max),
     };
+    let interest = interest.map_err(failed)?;
     let mut fit = Fit { row, batches, interest: &interest, behaviors_max: behaviors_max(row.long, history_max) };
-    let failed = |source| RankingError::Model { model: row.name, source };
     let config = fit.config(options.seed);
     let mut model = Model::new(device, config).map_err(failed)?;
     let mut best = (f64::INFINITY, model.weights());
