@@ -8,7 +8,7 @@ use schemas::{event::EventColumns, output::Emit};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    ColdStore, Counters, Left, TouchedUser, ViewIdentity, Views,
+    Arrival, ColdStore, Counters, Left, TouchedUser, ViewIdentity, Views,
     cold::{Cold, ColdError},
     report::Reports,
     state::{Pending, State},
@@ -55,6 +55,8 @@ pub struct FoldConfig {
     pub item_window: usize,
     /// Whether encoders are told each user's rows in the order of their arrival.
     pub keeps_arrivals: bool,
+    /// Whether counters are told of all rows in the order of their arrival.
+    pub keeps_order: bool,
 }
 
 /// Why rows could not be folded. None of these comes from what an event says: such rows go to `dead-letters`.
@@ -229,22 +231,7 @@ impl Fold {
         if state.emit == EmitMode::Event {
             return Ok(());
         }
-        for view in views.list.iter().filter(|view| view.window.is_latest_value()) {
-            let users = due.iter().copied().filter(|&user| speaks(view, state, user)).collect::<Vec<_>>();
-            if view.window == Window::Lifetime {
-                lifetime::emit_now(view, state, &users, out).map_err(of(view))?;
-                continue;
-            }
-            let mut capture = Capture::default();
-            for user in users {
-                capture.add(view, state, user);
-                if capture.is_full() {
-                    std::mem::take(&mut capture).evaluate(view, state, out).map_err(of(view))?;
-                }
-            }
-            capture.evaluate(view, state, out).map_err(of(view))?;
-        }
-        Ok(())
+        emit_newest(&views, state, &due, out)
     }
 
     /// How many users were touched since the last release.
@@ -272,6 +259,20 @@ impl Fold {
         self.state.users_of(task).filter_map(|user| self.state.untouched(user))
     }
 
+    /// All rows folded since the last call or release, and who was forgotten, in one order; empty where
+    /// [`FoldConfig::keeps_order`] is not set.
+    pub fn take_arrivals(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.state.arrivals)
+    }
+
+    /// The slot of a user whose state is asked for; he comes back from the cold store. None where he is not known.
+    ///
+    /// # Errors
+    /// Where the cold store fails.
+    pub fn recall(&mut self, task: i32, user_id: &str) -> Result<Option<u32>, FoldError> {
+        Ok(self.state.find(task, user_id)?)
+    }
+
     /// The users touched since the last release, in the order of their first rows.
     pub fn touched(&self) -> impl Iterator<Item = TouchedUser<'_>> {
         self.state.touched()
@@ -288,7 +289,7 @@ impl Fold {
     }
 
     /// The newest `most` rows of a user's history, oldest first.
-    pub fn newest(&self, user: u32, most: usize) -> impl DoubleEndedIterator<Item = u32> {
+    pub fn newest(&self, user: u32, most: usize) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
         let history = &self.state.users[user as usize].history;
         history.range(history.len().saturating_sub(most)..).copied()
     }
@@ -362,7 +363,32 @@ impl Fold {
     }
 }
 
-pub(crate) fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
+/// Emits the newest value of each latest-value view of `users`.
+pub(crate) fn emit_newest(
+    views: &Views,
+    state: &mut State,
+    users: &[u32],
+    out: &mut dyn Emit,
+) -> Result<(), FoldError> {
+    for view in views.list.iter().filter(|view| view.window.is_latest_value()) {
+        let users = users.iter().copied().filter(|&user| speaks(view, state, user)).collect::<Vec<_>>();
+        if view.window == Window::Lifetime {
+            lifetime::emit_now(view, state, &users, out).map_err(of(view))?;
+            continue;
+        }
+        let mut capture = Capture::default();
+        for user in users {
+            capture.add(view, state, user);
+            if capture.is_full() {
+                std::mem::take(&mut capture).evaluate(view, state, out).map_err(of(view))?;
+            }
+        }
+        capture.evaluate(view, state, out).map_err(of(view))?;
+    }
+    Ok(())
+}
+
+fn of(view: &View) -> impl Fn(DataFusionError) -> FoldError + '_ {
     |error| FoldError::View { view: view.name.clone(), error: Box::new(error) }
 }
 

@@ -1,8 +1,9 @@
 //! A user who is to be forgotten: his state goes, and what readers see of him is taken back.
 
 use schemas::output::Emit;
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Fold, FoldError, Left, cold::ColdError, state::State, views::newest::take_back};
+use crate::{Arrival, Fold, FoldError, Left, cold::ColdError, state::State, views::newest::take_back};
 
 impl Fold {
     /// Forgets a user: folds what is pending, then drops all that is kept of him; of every view with one value per user
@@ -47,6 +48,9 @@ impl State {
             let user_id = user_id.as_deref().expect("who is removed has an id");
             task.users -= 1;
             task.gone.push(user_id.into());
+            if self.keeps_order {
+                self.arrivals.push(Arrival { task: *at, user: xxh3_64(user_id.as_bytes()), row: None });
+            }
             if let Some(cold) = self.cold.as_mut().filter(|_| task.has_cold) {
                 cold.forget(*at, user_id)?;
             }

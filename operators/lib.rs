@@ -40,5 +40,5 @@ pub use fold::{EmitMode, Fold, FoldConfig, FoldError};
 pub use look::{OpenWindow, Row, Whereabouts};
 pub use snapshot::{Export, Restore, ViewIdentity, describe_user};
 pub use state::Left;
-pub use touched::TouchedUser;
+pub use touched::{Arrival, TouchedUser};
 pub use views::{ViewError, Views};

@@ -4,9 +4,8 @@ use schemas::output::Emit;
 
 use crate::{
     Fold, FoldError,
-    fold::of,
+    fold::emit_newest,
     store::{ITEM_ID, TIME, TYPE},
-    views::{lifetime, newest::Capture, window::Window},
 };
 
 /// `other_id`, `role` and `value`, by their place in [`schemas::event::EventColumns::schema`].
@@ -61,11 +60,6 @@ impl Fold {
         })
     }
 
-    /// The row slots of a user's history, oldest first.
-    pub fn history(&self, user: u32) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
-        self.state.users[user as usize].history.iter().copied()
-    }
-
     /// A row.
     pub fn row(&self, row_slot: u32) -> Row<'_> {
         let store = &self.state.store;
@@ -115,16 +109,6 @@ impl Fold {
         if self.state.is_muted(user) {
             return Ok(());
         }
-        let views = std::sync::Arc::clone(&self.views);
-        for view in views.list.iter().filter(|view| view.window.is_latest_value()) {
-            if view.window == Window::Lifetime {
-                lifetime::emit_now(view, &mut self.state, &[user], out).map_err(of(view))?;
-                continue;
-            }
-            let mut capture = Capture::default();
-            capture.add(view, &self.state, user);
-            capture.evaluate(view, &mut self.state, out).map_err(of(view))?;
-        }
-        Ok(())
+        emit_newest(&std::sync::Arc::clone(&self.views), &mut self.state, &[user], out)
     }
 }

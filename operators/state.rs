@@ -12,7 +12,7 @@ use crate::{
     Counters, EmitMode, FoldConfig, Views,
     cold::{Cold, ColdError},
     store::Store,
-    touched::Touched,
+    touched::{Arrival, Touched},
     user::User,
     views::window::Window,
 };
@@ -78,6 +78,9 @@ pub(crate) struct State {
     pub(crate) user_ttl_ms: Option<i64>,
     pub(crate) item_window: usize,
     pub(crate) keeps_arrivals: bool,
+    pub(crate) keeps_order: bool,
+    /// Rows in the order of their arrival, where that is kept.
+    pub(crate) arrivals: Vec<Arrival>,
     /// The windows of the views.
     pub(crate) windows: Vec<Window>,
     pub(crate) store: Store,
@@ -138,6 +141,8 @@ impl State {
             user_ttl_ms: config.user_ttl_ms,
             item_window: config.item_window,
             keeps_arrivals: config.keeps_arrivals,
+            keeps_order: config.keeps_order,
+            arrivals: Vec::new(),
             windows: views.list.iter().map(|view| view.window).collect(),
             store: Store::new(&config.columns, views.from_history),
             users: Vec::new(),
@@ -180,6 +185,7 @@ impl State {
         let of: Vec<u32> = of.table.iter().copied().collect();
         self.remove(&of);
         self.left.retain(|left| left.task != task);
+        self.arrivals.retain(|arrival| arrival.task != task);
         let dropped = self.tasks.remove(&task).expect("it was there");
         self.counters.users -= dropped.users;
         match &mut self.cold {

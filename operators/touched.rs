@@ -1,5 +1,7 @@
 //! What the encoders need to know of a transaction: who was touched, and how his item window changed.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::{
     state::State,
     store::ITEM_ID,
@@ -42,11 +44,25 @@ pub struct TouchedUser<'a> {
     pub left: &'a [u32],
 }
 
+/// A row that arrived, or a user who is gone for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The by-user partition.
+    pub task: i32,
+    /// xxh3 of the user's id.
+    pub user: u64,
+    /// The row, which stays until the next release; none where the user is forgotten.
+    pub row: Option<u32>,
+}
+
 impl State {
     /// Puts an arrived row into its user's history and item window.
     pub(crate) fn remember(&mut self, slot: u32, user: u32) {
-        let Self { users, store, touched, .. } = self;
+        let Self { users, store, touched, arrivals, .. } = self;
         let owner: &mut User = &mut users[user as usize];
+        if self.keeps_order {
+            arrivals.push(Arrival { task: owner.task, user: xxh3_64(owner.id.as_bytes()), row: Some(slot) });
+        }
         owner.ordinal += 1;
         owner.used = self.transaction;
         if owner.touched == 0 {
@@ -131,6 +147,7 @@ impl State {
 
     /// Ends the transaction: forgets who was touched and frees the rows that nobody holds.
     pub(crate) fn release(&mut self) {
+        self.arrivals.clear();
         for touched in std::mem::take(&mut self.touched) {
             self.users[touched.user as usize].touched = 0;
             self.weigh(touched.user);

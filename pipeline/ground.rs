@@ -183,7 +183,7 @@ fn needs(config: &Config, topics: &Topics) -> BTreeMap<String, Need> {
     for role in config.roles.iter().filter(|role| roles::works(config, **role)) {
         match role {
             Role::Router => {
-                for input in ["events", "items", "forget"] {
+                for input in roles::inputs(config) {
                     need(topics.input(input), Partitions::AtLeast(1), Read);
                 }
                 need(topics.by_user(), Partitions::Exactly(n), Write);
@@ -191,7 +191,7 @@ fn needs(config: &Config, topics: &Topics) -> BTreeMap<String, Need> {
             }
             Role::Engine => {
                 need(log.clone(), Partitions::Exactly(n), Read);
-                for output in topics.outputs(&roles::rooms(config)) {
+                for output in topics.outputs(&roles::said(config)) {
                     // A task's outputs go to the partition of its own number.
                     let least = if matches!(output, Output::Late | Output::DeadLetter) { 1 } else { n };
                     need(topics.name(output), Partitions::AtLeast(least), Write);

@@ -38,6 +38,7 @@ pub mod learn;
 pub mod log;
 pub mod metrics;
 pub mod model;
+pub mod rank;
 pub mod roles;
 pub mod route;
 pub mod run;

@@ -89,6 +89,11 @@ pub fn cpu_time(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
 /// CPU time of the calling thread since it began.
 pub fn thread_cpu() -> Duration {
     cpu_time(libc::CLOCK_THREAD_CPUTIME_ID)
@@ -290,6 +295,7 @@ impl Metrics {
             Output::Models => "models".into(),
             Output::Learners => "learners".into(),
             Output::Forecasts => "forecasts".into(),
+            Output::Scores => "scores".into(),
             Output::Samples(room) => format!("samples.{}", room.name()),
         }
     }
@@ -423,8 +429,7 @@ impl Stage {
 
     /// Takes the timestamp (ms since 1970) of the oldest record of a transaction that was committed just now.
     pub fn event_to_commit(&self, oldest_ms: i64) {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.0.event_to_commit.observe((now_ms - oldest_ms).max(0) as f64 / 1000.0);
+        self.0.event_to_commit.observe((now_ms() - oldest_ms).max(0) as f64 / 1000.0);
     }
 
     /// A version was published that has learned from so many targets.

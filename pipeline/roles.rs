@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
 
+use operators::rates::Limits;
 use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
 use schemas::output::{Output, Room};
 use schemas::topics::Topics;
@@ -23,7 +24,8 @@ use crate::log::transaction::Transactor;
 use crate::log::{Broker, Log, LogError};
 use crate::metrics::Metrics;
 use crate::model::shelf::Shelf;
-use crate::route::{Router, RouterConfig};
+use crate::rank::{RankConfig, RankRoom};
+use crate::route::{CandidatesConfig, Router, RouterConfig};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::desk::Desk;
 use crate::snapshot::scheduler::Scheduler;
@@ -67,6 +69,8 @@ pub struct Shared {
     pub views: Arc<Views>,
     /// The names of the topics.
     pub topics: Topics,
+    /// Whether one router reads all inputs, so that they keep the order between them where the log has one.
+    pub one_router: bool,
     /// Where kernels run, and what they know; none where no room is open.
     pub rooms: Option<Rooms>,
     /// The figures.
@@ -143,6 +147,17 @@ struct Thread<S> {
     handle: JoinHandle<Result<Ended<S>, StageError>>,
 }
 
+/// How many workers this process has of a role.
+fn workers(shared: &Shared, role: Role) -> usize {
+    match role {
+        _ if !works(&shared.config, role) => 0,
+        Role::Router if shared.one_router => 1,
+        Role::Router | Role::Engine => shared.config.engine.workers,
+        // Samples have one partition.
+        Role::Learner => 1,
+    }
+}
+
 /// Whether this process has workers of a role.
 pub fn works(config: &Config, role: Role) -> bool {
     let wanted = match role {
@@ -177,17 +192,15 @@ impl Workers {
     /// # Errors
     /// Where a log or a device does not open.
     pub fn start(shared: &Shared, broker: &dyn Broker, stop: Arc<AtomicBool>) -> Result<Self, RoleError> {
-        let (config, workers) = (&shared.config, 0..shared.config.engine.workers);
         // Each waits for a broker to settle what its forerunner left: together.
         let (routers, engines, learners) = std::thread::scope(|scope| {
-            let of = |role| if works(config, role) { workers.clone() } else { 0..0 };
+            let of = |role| 0..workers(shared, role);
             let routers: Vec<_> =
                 of(Role::Router).map(|worker| scope.spawn(move || router(shared, broker, worker))).collect();
             let engines: Vec<_> =
                 of(Role::Engine).map(|worker| scope.spawn(move || engine(shared, broker, worker))).collect();
-            // Samples have one partition: one worker is enough.
             let learners: Vec<_> =
-                of(Role::Learner).take(1).map(|worker| scope.spawn(move || learner(shared, broker, worker))).collect();
+                of(Role::Learner).map(|worker| scope.spawn(move || learner(shared, broker, worker))).collect();
             (opened(routers), opened(engines), opened(learners))
         });
         let (routers, engines, learners) = (routers?, engines?, learners?);
@@ -262,7 +275,7 @@ fn staged(shared: &Shared, broker: &dyn Broker) -> Result<Staged, LogError> {
     for output in [Output::Late, Output::DeadLetter] {
         partitions = partitions.min(broker.partitions(&shared.topics.name(output))?.unwrap_or(1));
     }
-    let mut staged = Staged::new(&shared.topics, &rooms(&shared.config), partitions);
+    let mut staged = Staged::new(&shared.topics, &said(&shared.config), partitions);
     let mut limits = shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
     staged.limit(|topic| *limits.entry(topic.to_owned()).or_insert_with(|| bytes_max(broker, topic)));
     Ok(staged)
@@ -308,7 +321,7 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
     let Shared { config, topics, .. } = shared;
     let events = topics.input("events");
     let partitions = broker.partitions(&events)?.unwrap_or(0);
-    let inputs = [events.clone(), topics.input("items"), topics.input("forget")];
+    let inputs: Vec<String> = inputs(config).into_iter().map(|name| topics.input(name)).collect();
     let member = member(config, Role::Router, worker);
     let log = broker.open(&group(config, Role::Router), &member, &inputs)?;
     let meter = shared.metrics.stage("router");
@@ -316,6 +329,11 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         admission: admission(config),
         events: events.into(),
         forget: topics.input("forget").into(),
+        candidates: config.candidates.enabled.then(|| CandidatesConfig {
+            candidates: topics.input("candidates").into(),
+            feedback: topics.input("feedback").into(),
+            items_max: config.candidates.items_max,
+        }),
         events_partitions: partitions,
         by_user_partitions: shared.by_user_partitions,
         dim: config.sdim.enabled.then_some(config.sdim.dim),
@@ -347,6 +365,7 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         emit: emit(config),
         item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
         keeps_arrivals: config.prompt_tpp.enabled,
+        keeps_order: config.candidates.enabled,
     };
     let mut fold = Fold::new(Arc::clone(&shared.views), fold);
     if let Some((limit, stores)) = config.state.memory_limit.zip(shared.cold.as_ref()) {
@@ -378,8 +397,15 @@ fn emit(config: &Config) -> EmitMode {
 }
 
 fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
-    let Some(Rooms { device, sdim, forecasts }) = &shared.rooms else { return Ok(Encoders::default()) };
     let config = &shared.config;
+    let rank = config.candidates.enabled.then(|| {
+        let settings = &config.candidates;
+        let (items_max, transitions_max) = (settings.counted_items_max, settings.counted_transitions_max);
+        RankRoom::new(RankConfig { limits: Limits { items_max, transitions_max } })
+    });
+    let Some(Rooms { device, sdim, forecasts }) = &shared.rooms else {
+        return Ok(Encoders { rank, ..Encoders::default() });
+    };
     let sdim = sdim.as_ref().map(|SdimNeeds { hash, items }| {
         let min_interval_ms = config.encodings.min_interval_ms as i64;
         let sdim = SdimConfig { dim: config.sdim.dim, tables: config.sdim.tables, min_interval_ms };
@@ -393,7 +419,7 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
         let config = ForecastConfig { sample_percent: settings.sample_percent, goes_on, emit: emit(config), bounds };
         ForecastRoom::new(config, device.clone(), Arc::clone(shelf))
     });
-    Ok(Encoders { sdim: sdim.transpose()?, forecasts })
+    Ok(Encoders { sdim: sdim.transpose()?, forecasts, rank })
 }
 
 /// The learning rates that `evaluate` most often finds best.
@@ -440,6 +466,22 @@ pub fn learner(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(S
 pub fn rooms(config: &Config) -> Vec<Room> {
     let sdim = config.sdim.enabled.then_some(Room::Sdim);
     sdim.into_iter().chain(config.prompt_tpp.enabled.then_some(Room::PromptTpp)).collect()
+}
+
+/// What the settings have rooms say.
+pub fn said(config: &Config) -> Vec<Output> {
+    let of = |room| match room {
+        Room::PromptTpp => Output::Forecasts,
+        Room::Sdim => Output::Encoding(room),
+    };
+    let scores = config.candidates.enabled.then_some(Output::Scores);
+    rooms(config).into_iter().map(of).chain(scores).collect()
+}
+
+/// The input topics that a router reads, without their prefix.
+pub fn inputs(config: &Config) -> Vec<&'static str> {
+    let candidates: &[&str] = if config.candidates.enabled { &["candidates", "feedback"] } else { &[] };
+    ["events", "items", "forget"].into_iter().chain(candidates.iter().copied()).collect()
 }
 
 /// Whether items are read from the topic.

@@ -128,6 +128,7 @@ pub fn prepare(
         by_user_partitions,
         views: Arc::new(views),
         topics,
+        one_router: false,
         rooms,
         metrics,
         archive: None,

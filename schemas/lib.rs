@@ -5,6 +5,7 @@
 //! - [`packed`]: a record of `<app>.by-user`: watermark controls and many rows.
 //! - [`hostile`]: Arrow bytes that anybody may have written.
 //! - [`sample`]: what a model learns from.
+//! - [`request`]: what is asked of single users.
 //! - [`output`]: what goes back to Kafka, and where to.
 //! - [`timestamp`]: RFC 3339 to milliseconds.
 //! - [`topics`]: the names of all topics.
@@ -15,6 +16,7 @@ pub mod hostile;
 pub mod output;
 pub mod packed;
 pub mod partition;
+pub mod request;
 pub mod sample;
 pub mod timestamp;
 pub mod topics;

@@ -9,6 +9,8 @@ pub enum Output {
     Encoding(Room),
     /// `forecasts`.
     Forecasts,
+    /// `scores`.
+    Scores,
     /// `late`.
     Late,
     /// `dead-letters`.

@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::{ColumnType, EventColumns};
 use crate::hostile::read_hostile;
+use crate::request::Request;
 
 const MAGIC: &[u8; 3] = b"WS1";
 const KIND_EVENTS: u8 = b'e';
@@ -30,7 +31,7 @@ const ALIGNMENT: usize = 64;
 const CHECKED: usize = 12;
 
 /// What a record says besides its rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The topic that the rows came from; empty without rows.
     pub topic: String,
@@ -38,9 +39,9 @@ pub struct Header {
     pub columns: Vec<(String, ColumnType)>,
     /// Watermarks of source partitions, in force after the rows.
     pub controls: Vec<Control>,
-    /// Users who are to be forgotten after the rows.
+    /// What is asked of users after the rows, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forget: Vec<String>,
+    pub requests: Vec<Request>,
     /// Versions of models that are in force after all this, by model.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, u64>,
@@ -94,9 +95,7 @@ pub enum PackedError {
 /// Where Arrow refuses to write the rows.
 pub fn write(header: &Header, rows: Option<&RecordBatch>, out: &mut Vec<u8>) -> Result<(), PackedError> {
     let start = out.len();
-    out.extend_from_slice(MAGIC);
-    out.push(KIND_EVENTS);
-    out.extend_from_slice(&[0; 8]);
+    begin(KIND_EVENTS, out);
     let json = serde_json::to_vec(header)?;
     out.extend_from_slice(&(json.len() as u32).to_le_bytes());
     out.extend_from_slice(&json);
@@ -108,11 +107,34 @@ pub fn write(header: &Header, rows: Option<&RecordBatch>, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
+/// Begins a record of a kind; [`seal`] puts its checksum in when it is whole.
+pub fn begin(kind: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(MAGIC);
+    out.push(kind);
+    out.extend_from_slice(&[0; CHECKED - MAGIC.len() - 1]);
+}
+
 /// Puts the checksum of what follows it into a record; none where it is too short to have one.
 pub fn seal(record: &mut [u8]) -> Option<()> {
     let checksum = xxh3_64(record.get(CHECKED..)?);
     record[MAGIC.len() + 1..CHECKED].copy_from_slice(&checksum.to_le_bytes());
     Some(())
+}
+
+/// What a record of this kind holds behind its checksum.
+///
+/// # Errors
+/// Where the bytes are not such a record, or not what was written.
+pub fn unseal(bytes: &[u8], kind: u8) -> Result<&[u8], PackedError> {
+    let (magic, rest) = bytes.split_at_checked(MAGIC.len() + 1).ok_or(PackedError::Short(bytes.len(), "magic"))?;
+    if magic != [&MAGIC[..], &[kind]].concat() {
+        return Err(PackedError::Foreign(magic.to_vec()));
+    }
+    let (checksum, checked) = rest.split_first_chunk::<8>().ok_or(PackedError::Short(bytes.len(), "checksum"))?;
+    if xxh3_64(checked).to_le_bytes() != *checksum {
+        return Err(PackedError::Damaged);
+    }
+    Ok(checked)
 }
 
 fn write_rows(rows: &RecordBatch, start: usize, out: &mut Vec<u8>) -> Result<(), PackedError> {
@@ -141,20 +163,13 @@ pub struct Packed<'a> {
 /// # Errors
 /// Where the bytes are not a packed record of this version.
 pub fn read(bytes: &[u8]) -> Result<Packed<'_>, PackedError> {
-    let mut at = 0;
+    unseal(bytes, KIND_EVENTS)?;
+    let mut at = CHECKED;
     let mut take = |len: usize, part: &'static str| {
         let piece = bytes.get(at..at + len).ok_or(PackedError::Short(bytes.len(), part))?;
         at += len;
         Ok::<_, PackedError>((piece, at))
     };
-    let (magic, _) = take(4, "magic")?;
-    if &magic[..3] != MAGIC || magic[3] != KIND_EVENTS {
-        return Err(PackedError::Foreign(magic.to_vec()));
-    }
-    let (checksum, checked) = take(8, "checksum")?;
-    if xxh3_64(&bytes[checked..]).to_le_bytes() != checksum {
-        return Err(PackedError::Damaged);
-    }
     let length = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")) as usize;
     let header_len = length(take(4, "header length")?.0);
     let header = serde_json::from_slice(take(header_len, "header")?.0)?;
@@ -198,6 +213,7 @@ mod tests {
     use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringViewArray};
 
     use super::*;
+    use crate::request::Candidates;
 
     fn rows(columns: &EventColumns) -> RecordBatch {
         let text = |values: [Option<&str>; 3]| Arc::new(StringViewArray::from_iter(values)) as ArrayRef;
@@ -230,8 +246,15 @@ mod tests {
             .map(|progress| Control { topic: "events".into(), partition: 3, progress })
             .to_vec();
         let versions = BTreeMap::from([("prompt_tpp".into(), 7)]);
-        let header =
-            Header { topic: "events".into(), columns: declared, controls, forget: vec!["ada".into()], versions };
+        let candidates = Candidates {
+            request_id: "r".into(),
+            user_id: "ada".into(),
+            item_ids: vec!["i".into(), "\"j".into()],
+            features: BTreeMap::from([("price".into(), vec![Some(0.1), None])]),
+            ..Candidates::default()
+        };
+        let requests = vec![Request::Candidates(candidates), Request::Forget("ada".into())];
+        let header = Header { topic: "events".into(), columns: declared, controls, requests, versions };
         let mut bytes = b"what stood there before".to_vec();
         let start = bytes.len();
         write(&header, Some(&rows(&columns)), &mut bytes).unwrap();

@@ -22,14 +22,13 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt16Type, UInt32Typ
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::hostile::read_hostile;
+use crate::packed::{self, PackedError};
 
 const TYPES: &str = "types";
-const MAGIC: &[u8; 4] = b"WS1s";
-/// Magic and checksum.
-const HEAD: usize = 12;
+/// The kind of these records among the service's own ([`crate::packed`]).
+const KIND: u8 = b's';
 
 /// Windows of users; window `w` has the events `offsets[w]..offsets[w + 1]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +50,9 @@ pub struct Samples {
 /// Why a record of samples cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
+    /// It is none of these records, or not what was written.
+    #[error("samples: {0}")]
+    Sealed(#[from] PackedError),
     /// It is no stream of Arrow IPC, or one of other columns.
     #[error("samples: {0}")]
     Arrow(#[from] ArrowError),
@@ -111,14 +113,12 @@ impl Samples {
         let schema = Schema::new(fields.collect::<Vec<_>>()).with_metadata(HashMap::from([(TYPES.into(), text)]));
         let batch = RecordBatch::try_new(Arc::new(schema), columns)?;
         let start = out.len();
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[0; HEAD - MAGIC.len()]);
+        packed::begin(KIND, out);
         let mut writer = StreamWriter::try_new(&mut *out, &batch.schema())?;
         writer.write(&batch)?;
         writer.finish()?;
         drop(writer);
-        let checksum = xxh3_64(&out[start + HEAD..]);
-        out[start + MAGIC.len()..start + HEAD].copy_from_slice(&checksum.to_le_bytes());
+        packed::seal(&mut out[start..]).expect("a record is longer than its checksum");
         Ok(())
     }
 
@@ -127,11 +127,7 @@ impl Samples {
     /// # Errors
     /// Where the bytes are none; nothing in them makes this panic.
     pub fn read(bytes: &[u8]) -> Result<Self, SampleError> {
-        let head = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk);
-        let (checksum, stream) = head.ok_or(SampleError::Malformed("it does not begin as samples do"))?;
-        if xxh3_64(stream).to_le_bytes() != *checksum {
-            return Err(SampleError::Malformed("the checksum does not match: the record was cut or changed"));
-        }
+        let stream = packed::unseal(bytes, KIND)?;
         let batch = read_hostile(|| {
             let mut reader = StreamReader::try_new(stream, None)?;
             reader.next().ok_or_else(|| ArrowError::IpcError("a stream without a batch".into()))?

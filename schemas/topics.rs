@@ -52,6 +52,7 @@ impl Topics {
             Output::View(view) => format!("{}features.{}", self.prefix, self.views[usize::from(view)]),
             Output::Encoding(room) => format!("{}encodings.{}", self.prefix, room.name()),
             Output::Forecasts => format!("{}forecasts", self.prefix),
+            Output::Scores => format!("{}scores", self.prefix),
             Output::Late => format!("{}late", self.prefix),
             Output::DeadLetter => format!("{}dead-letters", self.prefix),
             Output::ByUser => self.by_user(),
@@ -61,13 +62,9 @@ impl Topics {
         }
     }
 
-    /// Every public output: all views, what `rooms` say of users, `late` and `dead-letters`.
-    pub fn outputs(&self, rooms: &[Room]) -> Vec<Output> {
+    /// Every public output: all views, what rooms say, `late` and `dead-letters`.
+    pub fn outputs(&self, of_rooms: &[Output]) -> Vec<Output> {
         let views = (0..self.views.len()).map(|view| Output::View(view as u16));
-        let of_rooms = rooms.iter().map(|&room| match room {
-            Room::PromptTpp => Output::Forecasts,
-            Room::Sdim => Output::Encoding(room),
-        });
-        views.chain(of_rooms).chain([Output::Late, Output::DeadLetter]).collect()
+        views.chain(of_rooms.iter().copied()).chain([Output::Late, Output::DeadLetter]).collect()
     }
 }

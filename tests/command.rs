@@ -39,7 +39,7 @@ fn wrong_usage_ends_with_2_and_says_what_where_and_what_to_do() {
         (&["run"], &["--input", "--output"]),
         (
             &["run", "--input", "clicks=a.jsonl", "--output", "o"],
-            &["error: unknown topic `clicks`; ", "events, items and forget"],
+            &["error: unknown topic `clicks`; ", "events, items, candidates, feedback and forget"],
         ),
         (&["run", "--input", "events=a.txt", "--output", "o"], &["error: ", "`a.txt`", ".jsonl"]),
         (

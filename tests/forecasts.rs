@@ -122,7 +122,7 @@ fn cluster(topics: &Topics, partitions: i32) -> Embedded {
     let mut specs: Vec<TopicSpec> = ["events", "items", "forget"].map(|name| spec(name.into(), 1)).into();
     specs.push(spec(topics.by_user(), partitions));
     specs.extend([topics.models(), topics.learners(), topics.samples(Room::PromptTpp)].map(|name| spec(name, 1)));
-    specs.extend(topics.outputs(&[Room::PromptTpp]).into_iter().map(|output| spec(topics.name(output), partitions)));
+    specs.extend(topics.outputs(&[Output::Forecasts]).into_iter().map(|output| spec(topics.name(output), partitions)));
     broker.create(&specs).unwrap();
     broker
 }
@@ -140,6 +140,7 @@ fn shared(broker: &Embedded, topics: &Topics, partitions: u32, commit_interval_m
         by_user_partitions: partitions,
         views: Arc::new(Views::compile(VIEWS, &EventColumns::default()).unwrap()),
         topics: topics.clone(),
+        one_router: false,
         rooms: Some(Rooms { device: shaders::Device::Cpu, sdim: None, forecasts }),
         metrics: Metrics::new(),
         archive: None,

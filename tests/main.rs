@@ -36,6 +36,8 @@ mod pressure;
 mod recovery;
 /// Snapshots in a store that speaks S3.
 mod s3;
+/// Candidates and their answers.
+mod scores;
 /// The whole service on a real Kafka.
 mod service_kafka;
 /// Seeded worlds in which everything fails.

@@ -71,6 +71,7 @@ impl One {
             by_user_partitions: 2,
             views,
             topics: topics.clone(),
+            one_router: false,
             rooms: None,
             metrics: Metrics::new(),
             archive,

@@ -56,13 +56,18 @@ pub type Outputs = BTreeMap<String, Vec<Value>>;
 
 /// Runs `lines` with `settings` and reads the outputs back.
 pub fn outputs(lines: &mut Lines, settings: &[(&str, Value)], views: &str) -> (Summary, Outputs) {
+    outputs_of(lines, settings, views)
+}
+
+/// Runs what `feed` gives with `settings` and reads the outputs back.
+pub fn outputs_of(feed: &mut dyn Feed, settings: &[(&str, Value)], views: &str) -> (Summary, Outputs) {
     let dir = tempfile::tempdir().unwrap();
     let sql = dir.path().join("views.sql");
     std::fs::write(&sql, views).unwrap();
     let config = config(&sql, settings);
     let out = dir.path().join("out");
     let stop = Arc::new(AtomicBool::new(false));
-    let summary = run(config, lines, &out, Metrics::default(), &stop).unwrap();
+    let summary = run(config, feed, &out, Metrics::default(), &stop).unwrap();
     (summary, read(&out))
 }
 

@@ -197,7 +197,10 @@ fn what_is_wrong_with_a_source_is_said_with_its_place() {
     ] {
         let error = Input::parse_all(&[argument.into()]).unwrap_err();
         assert!(error.usage);
-        says(error.to_string(), &[part, "events, items and forget"][..if part == "TOPIC=SOURCE" { 1 } else { 2 }]);
+        says(
+            error.to_string(),
+            &[part, "events, items, candidates, feedback and forget"][..if part == "TOPIC=SOURCE" { 1 } else { 2 }],
+        );
     }
 }
 

@@ -26,14 +26,14 @@ fn a_look_shows_what_was_said_last_and_moves_nothing() {
         fold.newest_values(user, &mut shown).unwrap();
         assert_eq!(shown.0, said.0, "the values of the latest-value views, as they were sent");
     }
-    let history: Vec<_> = fold.history(user).map(|slot| fold.row(slot)).collect();
+    let history: Vec<_> = fold.newest(user, usize::MAX).map(|slot| fold.row(slot)).collect();
     let told: Vec<_> = history.iter().map(|row| (row.time_ms, row.kind, row.value)).collect();
     assert_eq!(told, [(1000, "buy", Some(2.5)), (2000, "view", None), (61_000, "view", Some(1.0))]);
     let windows: Vec<_> = fold.open_windows(user).map(|open| (open.view, open.start_ms, open.end_ms)).collect();
     assert_eq!(windows, [("minutes", 0, 60_000), ("minutes", 60_000, 120_000)]);
     let value = fold.column("value").unwrap();
     assert_eq!(
-        fold.history(user).map(|slot| fold.number(slot, value)).collect::<Vec<_>>(),
+        fold.newest(user, usize::MAX).map(|slot| fold.number(slot, value)).collect::<Vec<_>>(),
         [Some(2.5), None, Some(1.0)]
     );
     assert_eq!(fold.column("nothing"), None);

@@ -114,6 +114,7 @@ pub(super) fn fold_with(sql: &str, change: impl Fn(&mut FoldConfig)) -> Fold {
         emit: EmitMode::Batch,
         item_window: 3,
         keeps_arrivals: false,
+        keeps_order: false,
     };
     change(&mut config);
     let mut fold = Fold::new(views, config);

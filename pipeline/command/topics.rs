@@ -102,6 +102,9 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
         specs.push(spec(public("forecasts"), n, COMPACT));
         specs.push(spec(own("samples.prompt_tpp"), 1, DELETE));
     }
+    if config.candidates.enabled {
+        specs.push(spec(public("scores"), n, DELETE));
+    }
     let dead_letter = (2 * config.events.max_bytes + RECORD_BYTES).max(DEAD_LETTER_BYTES).to_string();
     for (name, bytes) in [("late", &bytes), ("dead-letters", &dead_letter)] {
         specs.push(spec(public(name), config.topics.partitions, &[DELETE[0], ("max.message.bytes", bytes)]));

@@ -1,9 +1,9 @@
 //! The value of every setting that is not set.
 
 use super::{
-    Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors, KafkaSettings,
-    Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings, TopicSettings,
-    ViewSettings,
+    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors,
+    KafkaSettings, Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings,
+    TopicSettings, ViewSettings,
 };
 
 impl Default for Config {
@@ -24,6 +24,7 @@ impl Default for Config {
             state: StateSettings::default(),
             http: HttpSettings::default(),
             encodings: Default::default(),
+            candidates: CandidateSettings::default(),
             sdim: SdimSettings::default(),
             prompt_tpp: PromptTppSettings::default(),
             log: LogSettings::default(),
@@ -89,6 +90,13 @@ impl Default for StateSettings {
 impl Default for HttpSettings {
     fn default() -> Self {
         Self { listen: "127.0.0.1:8686".into(), token_file: None }
+    }
+}
+
+impl Default for CandidateSettings {
+    fn default() -> Self {
+        let (counted_items_max, counted_transitions_max) = (1 << 17, 1 << 18);
+        Self { enabled: false, items_max: 5000, counted_items_max, counted_transitions_max }
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Config {
     pub http: HttpSettings,
     /// Encodings of all rooms.
     pub encodings: EncodingSettings,
+    /// Requests for scores.
+    pub candidates: CandidateSettings,
     /// SDIM.
     pub sdim: SdimSettings,
     /// PromptTPP.
@@ -229,6 +231,20 @@ pub struct HttpSettings {
 pub struct EncodingSettings {
     /// A user's encoding is sent at most once in this time, in ms of log time.
     pub min_interval_ms: u64,
+}
+
+/// `candidates.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CandidateSettings {
+    /// Whether candidates are answered.
+    pub enabled: bool,
+    /// Most items of a request.
+    pub items_max: usize,
+    /// Items that are counted, of one by-user partition.
+    pub counted_items_max: usize,
+    /// Pairs of items that follow each other that are counted, of one by-user partition.
+    pub counted_transitions_max: usize,
 }
 
 /// `sdim.*`

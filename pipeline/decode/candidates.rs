@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemas::request::Request;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::DecodeError;
@@ -22,6 +23,31 @@ pub struct Candidates<'a> {
     pub item_ids: Vec<Cow<'a, str>>,
     /// Features by name, in the order of the record: one number per item, NaN where it is not known.
     pub features: Vec<(Cow<'a, str>, Vec<f32>)>,
+}
+
+impl Candidates<'_> {
+    /// The same, where it has so many items at most.
+    ///
+    /// # Errors
+    /// Where it has more.
+    pub fn within(self, items_max: usize) -> Result<Self, DecodeError> {
+        let items = self.item_ids.len();
+        if items > items_max { Err(DecodeError::TooMany(items, items_max)) } else { Ok(self) }
+    }
+}
+
+impl From<Candidates<'_>> for Request {
+    fn from(Candidates { request_id, user_id, time, item_ids, features }: Candidates<'_>) -> Self {
+        let known = |number: f32| Some(number).filter(|number| number.is_finite());
+        let features = features.into_iter().map(|(name, of)| (name.into_owned(), of.into_iter().map(known).collect()));
+        Self::Candidates(schemas::request::Candidates {
+            request_id: request_id.into_owned(),
+            user_id: user_id.into_owned(),
+            time,
+            item_ids: item_ids.into_iter().map(Cow::into_owned).collect(),
+            features: features.collect(),
+        })
+    }
 }
 
 /// Reads one record of `candidates`.
@@ -149,6 +175,18 @@ mod tests {
         assert!(numbers[1].is_nan());
         let plain = decode(r#"{"request_id":"r","user_id":"u","time":1,"item_ids":[],"features":null}"#).unwrap();
         assert!(plain.item_ids.is_empty() && plain.features.is_empty());
+    }
+
+    #[test]
+    fn a_request_travels_whole_where_it_is_not_too_large() {
+        let text = r#"{"request_id":"r","user_id":"u","time":1,"item_ids":["a",2],"features":{"x":[1,1e39]}}"#;
+        let request = decode(text).unwrap();
+        let error = request.clone().within(1).unwrap_err().to_string();
+        assert!(error.contains("has 2 items, more than candidates.items_max = 1"), "{error}");
+        let Request::Candidates(asked) = request.within(2).unwrap().into() else {
+            panic!("candidates stay candidates")
+        };
+        assert_eq!((asked.item_ids, &asked.features["x"]), (vec!["a".into(), "2".into()], &vec![Some(1.0), None]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemas::request::Request;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::DecodeError;
@@ -21,6 +22,14 @@ pub struct Feedback<'a> {
     pub item_id: Option<Cow<'a, str>>,
     /// Whether it was clicked, bought, liked.
     pub label: bool,
+}
+
+impl From<Feedback<'_>> for Request {
+    fn from(Feedback { user_id, time, request_id, item_id, label }: Feedback<'_>) -> Self {
+        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+        let (user_id, request_id, item_id) = (user_id.into_owned(), owned(request_id), owned(item_id));
+        Self::Feedback(schemas::request::Feedback { user_id, time, item_id, request_id, label })
+    }
 }
 
 /// Reads one record of `feedback`.

@@ -46,6 +46,9 @@ pub enum DecodeError {
     /// The item's vector cannot be used.
     #[error("`vector` {0}")]
     Vector(String),
+    /// A request of more items than are scored.
+    #[error("`item_ids` has {0} items, more than candidates.items_max = {1}; ask for them in several requests")]
+    TooMany(usize, usize),
     /// A feature that does not tell every item.
     #[error("`{name}` has {numbers} numbers for {items} items; a feature has one number per item, null where unknown")]
     Feature {

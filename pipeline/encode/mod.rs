@@ -6,7 +6,8 @@
 //! - [`tables`]: the bounded cache of users' tables.
 //! - [`follow`]: the reader of the topic.
 //! - [`due`]: who is to be published when (`encodings.min_interval_ms`).
-//! - [`sdim`]: the room SDIM; [`record`]: its output. [`crate::forecast`]: the room PromptTPP.
+//! - [`sdim`]: the room SDIM; [`record`]: its output. [`crate::forecast`]: the room PromptTPP. [`crate::rank`]: answers to
+//!   candidates.
 
 pub mod catalogue;
 pub mod due;
@@ -25,6 +26,7 @@ use schemas::output::{Emit, Output, Record, Room};
 use crate::forecast::{self, ForecastError, ForecastRoom};
 use crate::inquiry::UserForecast;
 use crate::metrics::curve::Scored;
+use crate::rank::RankRoom;
 
 pub use items::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
@@ -56,6 +58,8 @@ pub struct Encoders {
     pub sdim: Option<SdimRoom>,
     /// PromptTPP, where open.
     pub forecasts: Option<ForecastRoom>,
+    /// Answers to candidates, where they are given.
+    pub rank: Option<RankRoom>,
 }
 
 impl Encoders {
@@ -74,6 +78,9 @@ impl Encoders {
         }
         if let Some(forecasts) = &mut self.forecasts {
             forecasts.encode(fold, heard, out)?;
+        }
+        if let Some(rank) = &mut self.rank {
+            rank.answer(out);
         }
         Ok(())
     }
@@ -103,7 +110,7 @@ impl Encoders {
     pub fn bytes(&self, users: usize) -> usize {
         let sdim = self.sdim.as_ref().map_or(0, SdimRoom::record_bytes);
         let forecasts = self.forecasts.as_ref().map_or(0, |_| forecast::RECORD_BYTES);
-        (sdim + forecasts) * users
+        (sdim + forecasts) * users + self.rank.as_ref().map_or(0, RankRoom::bytes)
     }
 
     /// A task begins with the users that `fold` has of it, at `watermark`.
@@ -143,6 +150,9 @@ impl Encoders {
         }
         if let Some(forecasts) = &mut self.forecasts {
             forecasts.forget(task);
+        }
+        if let Some(rank) = &mut self.rank {
+            rank.forget(task);
         }
     }
 }

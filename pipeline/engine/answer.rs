@@ -80,7 +80,7 @@ impl Engine {
 
 /// The newest events, and how many more are kept.
 fn history(fold: &Fold, user: u32) -> (Vec<UserEvent>, usize) {
-    let rows = fold.history(user);
+    let rows = fold.newest(user, usize::MAX);
     let older = rows.len().saturating_sub(EVENTS_MAX);
     let event = |slot| {
         let row = fold.row(slot);

@@ -22,6 +22,7 @@ use std::time::Duration;
 use operators::{Counters, Fold};
 use schemas::output::{Emit, Room};
 use schemas::packed;
+use schemas::request::Request;
 
 use self::direct::{Asked, Direct};
 use self::minimum::Minimum;
@@ -83,7 +84,7 @@ impl Engine {
         for task in self.tasks.keys().copied().collect::<Vec<_>>() {
             self.push_direct(task, staged)?;
         }
-        self.fold.flush(staged)?;
+        self.fold_pending(staged)?;
         let cpu = self.meter.spend(Work::Fold, cpu);
         self.fold.end_transaction(staged)?;
         let cpu = self.meter.spend(Work::Settle, cpu);
@@ -99,6 +100,15 @@ impl Engine {
         }
         self.fold.release()?;
         self.meter.spend(Work::Encode, cpu);
+        Ok(())
+    }
+
+    /// Folds what is pending, and counts it.
+    fn fold_pending(&mut self, staged: &mut dyn Emit) -> Result<(), StageError> {
+        self.fold.flush(staged)?;
+        if let Some(rank) = &mut self.encoders.rank {
+            rank.count(&mut self.fold);
+        }
         Ok(())
     }
 
@@ -145,8 +155,8 @@ impl Engine {
             self.meter.rows(rows.num_rows());
             self.fold.push(record.partition, &packed.topic(), &rows, task.minimum.in_force(), staged)?;
         }
-        for user_id in &packed.header.forget {
-            self.forget(record.partition, user_id, staged)?;
+        for request in packed.header.requests {
+            self.request(record.partition, request, staged)?;
         }
         if !packed.header.controls.is_empty() {
             let task = self.tasks.get_mut(&record.partition).expect("the caller found the task");
@@ -159,6 +169,22 @@ impl Engine {
             for (model, version) in &packed.header.versions {
                 self.adopt(record.partition, model, *version)?;
             }
+        }
+        Ok(())
+    }
+
+    /// What a user is asked for, or says, after the rows before it.
+    fn request(&mut self, task: i32, request: Request, staged: &mut dyn Emit) -> Result<(), StageError> {
+        self.fold_pending(staged)?;
+        match (request, &mut self.encoders.rank) {
+            (Request::Forget(user_id), _) => self.forget(task, &user_id, staged)?,
+            (Request::Feedback(given), Some(rank)) => rank.feedback(task, &given),
+            (Request::Candidates(asked), Some(rank)) if !self.tasks[&task].muted => {
+                let slot = self.fold.recall(task, &asked.user_id)?;
+                rank.ask(&self.fold, task, slot, asked);
+            }
+            // They were answered already, or nobody answers.
+            (Request::Feedback(_) | Request::Candidates(_), _) => {}
         }
         Ok(())
     }
@@ -198,6 +224,9 @@ impl Engine {
     fn forget(&mut self, partition: i32, user_id: &str, staged: &mut dyn Emit) -> Result<(), StageError> {
         let slot = self.fold.forget(partition, user_id, staged)?;
         self.encoders.forget_user(partition, slot);
+        if let Some(rank) = &mut self.encoders.rank {
+            rank.count(&mut self.fold);
+        }
         if !self.tasks[&partition].muted {
             self.encoders.take_back(partition, user_id, staged);
         }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::minimum::Minimum;
 use super::{Engine, Task};
 use crate::log::TopicPartition;
 use crate::snapshot::archive::Snapshot;
@@ -36,8 +35,8 @@ impl Engine {
             (None, _) => None,
         };
         let is_restored = restored.is_some();
-        let none = Restored { offset: low, minimum: Minimum::default(), models: Default::default(), parts: Vec::new() };
-        let Restored { offset: next, minimum, models, parts } = restored.unwrap_or(none);
+        let Restored { offset: next, minimum, models, parts, tally } =
+            restored.unwrap_or(Restored { offset: low, ..Restored::default() });
         match committed {
             _ if is_restored || low == 0 => {}
             Some(committed) => return Err(unreachable(at, committed, low)),
@@ -46,6 +45,10 @@ impl Engine {
             None => return Err(unknown(at, &format!("the log begins at {low}"))),
         }
         self.fold.assign(partition);
+        if let Some(rank) = &mut self.encoders.rank {
+            let begun = rank.begin(partition, tally.as_deref());
+            begun.map_err(|error| StageError::Recovery(format!("counters of partition {partition}: {error}")))?;
+        }
         self.encoders.restored(&self.fold, partition, minimum.in_force());
         for (model, version) in &models {
             self.adopt(partition, model, *version)?;
@@ -78,6 +81,7 @@ impl Engine {
             models: self.encoders.versions(partition),
             forgets: export.forgets,
             batches: export.batches,
+            tally: self.encoders.rank.as_ref().and_then(|rank| rank.export(partition)),
         };
         snapshots.submit(self.now, snapshot);
         Ok(true)

@@ -41,7 +41,7 @@ use self::vocabulary::Vocabulary;
 use self::window::{Windows, first};
 use crate::encode::Heard;
 use crate::inquiry::UserForecast;
-use crate::metrics::curve::Scored;
+use crate::metrics::curve::{Scored, TRUTH_COLUMN};
 use crate::model::ModelError;
 use crate::model::shelf::Shelf;
 
@@ -192,11 +192,12 @@ impl ForecastRoom {
         out: &mut dyn Emit,
     ) -> Result<(), ForecastError> {
         self.shelf.look()?;
+        let truth = fold.column(TRUTH_COLUMN);
         for touched in fold.touched().filter(|touched| !heard(touched.task).muted) {
             if self.config.goes_on || !self.in_force.contains_key(&touched.task) {
                 self.sampler.take(fold, &touched, out);
             }
-            self.scores.arrived(fold, &touched);
+            self.scores.arrived(fold, &touched, truth);
         }
         self.sampler.finish(out);
         let mut made: Vec<Made> = Vec::new();

@@ -10,7 +10,7 @@ use operators::{Fold, TouchedUser};
 
 use super::said::Said;
 use super::trivial::{Arrival, Trivial};
-use crate::metrics::curve::{Scored, TRUTH_COLUMN};
+use crate::metrics::curve::Scored;
 
 /// Figures of one worker: no part of the state.
 #[derive(Default)]
@@ -22,18 +22,19 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Takes the events of a touched user that arrived, but those out of order.
-    pub fn arrived(&mut self, fold: &Fold, touched: &TouchedUser<'_>) {
+    /// Takes the events of a touched user that arrived, but those out of order; `truth` is the column of the truth.
+    pub fn arrived(&mut self, fold: &Fold, touched: &TouchedUser<'_>, truth: Option<usize>) {
         let of = |row| (fold.kind(row), fold.time(row));
+        let mut arrived = touched.arrived.to_vec();
+        arrived.sort_unstable();
         let rows = fold.newest(touched.user, touched.arrived.len() + 1);
-        let mut before = rows.rev().find(|row| !touched.arrived.contains(row));
+        let mut before = rows.rev().find(|row| arrived.binary_search(row).is_err());
         for &row in touched.arrived {
             let follows = before.is_none_or(|before| fold.time(row) >= fold.time(before));
             if let Some(before) = before.filter(|_| follows)
                 && let Some(nats) = self.trivial.take(&Arrival { before: of(before), now: of(row) })
             {
-                let truth = fold.column(TRUTH_COLUMN).and_then(|column| fold.number(row, column));
-                self.pending.insert(row, (nats, truth));
+                self.pending.insert(row, (nats, truth.and_then(|column| fold.number(row, column))));
             }
             before = if follows { Some(row) } else { before };
         }

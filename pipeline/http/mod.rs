@@ -12,7 +12,7 @@ mod token;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -70,7 +70,7 @@ impl Page {
 
     /// Takes a sample a second, for ever; their times never go back, whatever is done to the wall clock.
     async fn sample(&self) {
-        let began_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let began_ms = crate::metrics::now_ms();
         let mut ticks = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

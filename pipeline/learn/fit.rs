@@ -5,6 +5,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use shaders::Device;
 use shaders::prompt_tpp::{Config, LearningRates, Model};
 
+use crate::evaluate::sample::mean_variance;
 use crate::forecast::window::Windows;
 
 /// Windows of a step.
@@ -12,19 +13,10 @@ const WINDOWS: usize = 32;
 /// The learning rate falls by this part of what it was.
 const FALL: f64 = 0.95;
 
-/// The scales of a stream: its median gap as the unit, mean and deviation of the logarithm of its gaps (ms).
-pub fn config(types: usize, gaps_ms: &mut [i64]) -> Config {
-    if gaps_ms.is_empty() {
-        return Config { types, ..Config::default() };
-    }
-    gaps_ms.sort_unstable();
-    let unit_ms = gaps_ms[gaps_ms.len() / 2].max(1) as f64;
-    let logs = || gaps_ms.iter().map(|&gap| (gap.max(1) as f64 / unit_ms).ln());
-    let count = gaps_ms.len() as f64;
-    let mean = logs().sum::<f64>() / count;
-    let variance = logs().map(|log| (log - mean) * (log - mean)).sum::<f64>() / count;
-    let log_gap_deviation = variance.sqrt().max(0.1);
-    Config { types, unit_ms, log_gap_mean: mean, log_gap_deviation, ..Config::default() }
+/// A network for a stream of so many types, of which these are the logarithms of the gaps, each over the unit (ms).
+pub fn config(types: usize, unit_ms: f64, log_gaps: &[f64]) -> Config {
+    let (mean, variance) = mean_variance(log_gaps);
+    Config { types, unit_ms, log_gap_mean: mean, log_gap_deviation: variance.sqrt().max(0.1), ..Config::default() }
 }
 
 /// A new network that has passed over all windows so many times; the same bits for the same. Its heads begin with the spread of

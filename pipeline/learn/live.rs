@@ -23,17 +23,6 @@ pub struct Live {
     pub steps: u64,
 }
 
-/// Steps that were taken on what was pending.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// How many.
-    pub steps: u64,
-    /// Of them, not taken: the loss was not finite.
-    pub refused: u64,
-    /// The mean loss, in nats per target of standardized gaps.
-    pub loss: f64,
-}
-
 impl Live {
     /// A network that has learned from so many targets.
     pub fn new(network: Model, targets: u64) -> Self {
@@ -71,35 +60,25 @@ impl Live {
         self.windows.len()
     }
 
-    /// Learns from all that waits, in steps of about `windows` windows.
+    /// Learns from all that waits, in steps of about `windows` windows; gives how many were not taken, for a loss that is not
+    /// finite.
     ///
     /// # Errors
     /// What the device says.
-    pub fn learn(
-        &mut self,
-        device: &mut Device,
-        windows: usize,
-        rates: &LearningRates,
-    ) -> Result<Progress, shaders::Error> {
-        let (count, mut progress, mut losses) = (self.windows.len(), Progress::default(), 0.0);
+    pub fn learn(&mut self, device: &mut Device, windows: usize, rates: &LearningRates) -> Result<u64, shaders::Error> {
+        let (count, mut refused) = (self.windows.len(), 0);
         let steps = (count / windows).max(1);
         let mut batch = Windows::default();
         for step in 0..steps {
             batch.clear();
             (count * step / steps..count * (step + 1) / steps).for_each(|at| batch.copy(&self.windows, at));
-            if batch.is_empty() {
-                continue;
-            }
             let step = on_device(&mut self.network, device, |network| network.step(&batch.batch(), rates))?;
-            progress.steps += 1;
-            progress.refused += u64::from(!step.applied);
-            losses += if step.applied { step.loss - step.distance } else { 0.0 };
+            refused += u64::from(!step.applied);
         }
-        progress.loss = losses / (progress.steps - progress.refused).max(1) as f64;
-        self.steps += progress.steps;
+        self.steps += steps as u64;
         self.targets += std::mem::take(&mut self.pending_targets);
         self.windows.clear();
-        Ok(progress)
+        Ok(refused)
     }
 
     /// Whether all numbers are finite; where not, the network is what it was when a version was last made of it.
@@ -137,5 +116,38 @@ impl Live {
     /// How often each prompt of each pool was chosen while learning, pool by pool.
     pub fn usage(&self) -> &[u64] {
         self.network.usage()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Samples {
+        let mut samples = Samples { names: vec!["a".into(), "b".into()], ..Samples::default() };
+        for user in 0..4 {
+            samples.types.extend([0, 1, 0, 1]);
+            samples.times_ms.extend([0, 5_000, 5_500, 12_000].map(|time_ms| time_ms + user as i64));
+            samples.end(user, 1);
+        }
+        samples
+    }
+
+    #[test]
+    fn a_network_that_is_not_finite_any_more_goes_back_to_its_last_version() {
+        let (mut device, config) = (Device::Cpu, Config { types: 3, unit_ms: 5_000.0, ..Config::default() });
+        let mut live = Live::new(Model::new(&device, config, 7).unwrap(), 0);
+        let mut lesson = |live: &mut Live, rates: &LearningRates| {
+            (0..4).for_each(|window| live.take(&samples(), window, |kind| u32::from(kind) + 1));
+            live.learn(&mut device, 4, rates).unwrap()
+        };
+        assert_eq!(lesson(&mut live, &LearningRates::online(1e-3)), 0);
+        assert!(live.check(&Device::Cpu).unwrap());
+        let good = live.saved();
+        lesson(&mut live, &LearningRates::online(f64::INFINITY));
+        assert!(!live.check(&Device::Cpu).unwrap(), "a step without bounds leaves nothing finite");
+        assert_eq!(live.network.save(), good, "and is taken back whole");
+        assert_eq!(lesson(&mut live, &LearningRates::online(1e-3)), 0, "learning goes on from there");
+        assert!(live.check(&Device::Cpu).unwrap() && live.saved() != good);
     }
 }

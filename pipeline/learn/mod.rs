@@ -37,7 +37,7 @@ use crate::forecast::version::{About, VersionError};
 use crate::forecast::vocabulary::Vocabulary;
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, Reader, TopicPartition};
-use crate::metrics::{Stage as Meter, Work};
+use crate::metrics::{Stage as Meter, Work, now_ms};
 use crate::model::{self, Chunks, Model, ModelError};
 use crate::stage::{Stage, StageError};
 
@@ -155,11 +155,6 @@ impl Learner {
         Self { config, device, reader, learners, chunks: Chunks::default(), meter, learned, task: None }
     }
 
-    /// The last version that was published here.
-    pub fn version(&self) -> u64 {
-        self.task.as_ref().map_or(0, |task| task.version)
-    }
-
     /// Where the samples are to be learned from: after the last version, or from the beginning.
     fn begin(&mut self, at: &TopicPartition, committed: Option<i64>, low: i64) -> Result<Task, LearnError> {
         let chunks = &mut self.chunks;
@@ -252,12 +247,9 @@ impl Learner {
                 if live.pending() < config.batch_samples {
                     return Ok(());
                 }
-                let progress = live.learn(device, config.batch_samples, &config.rates)?;
-                if progress.refused > 0 {
-                    tracing::warn!(
-                        steps = progress.refused,
-                        "a loss was not finite: nothing was learned from these samples"
-                    );
+                let refused = live.learn(device, config.batch_samples, &config.rates)?;
+                if refused > 0 {
+                    tracing::warn!(steps = refused, "a loss was not finite: nothing was learned from these samples");
                 }
                 let since = task.time_ms.zip(task.version_time_ms).map(|(now, then)| now - then);
                 let enough = since.is_none_or(|since| since >= config.version_interval_ms);
@@ -390,9 +382,4 @@ impl Stage for Learner {
     fn positions(&self) -> Vec<(TopicPartition, i64)> {
         self.task.iter().map(|task| (task.at.clone(), task.next)).collect()
     }
-}
-
-fn now_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as i64)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::sample::Samples;
 use shaders::Device;
-use shaders::prompt_tpp::{Model, NEVER_MS};
+use shaders::prompt_tpp::{Config, Model, NEVER_MS};
 
 use super::fit;
 use crate::forecast::window::{Windows, cut};
@@ -54,11 +54,9 @@ impl WarmUp {
     /// # Errors
     /// What the device says.
     pub fn fit(&self, device: &mut Device, types: usize, passes: usize, seed: u64) -> Result<Model, shaders::Error> {
-        let gaps = self.users.values().flat_map(|events| events.times_ms.windows(2).map(|pair| pair[1] - pair[0]));
-        let config = fit::config(types, &mut gaps.collect::<Vec<_>>());
         let windows = self.windows();
         let (gaps_ms, kinds): (Vec<i64>, Vec<u32>) = windows.targets().unzip();
-        fit::fit(device, config, (&windows, &gaps_ms, &kinds), passes, seed)
+        fit::fit(device, scales(types, &gaps_ms), (&windows, &gaps_ms, &kinds), passes, seed)
     }
 
     /// Every event after a user's first is a target; the gaps after the last ones are open until the newest event of all.
@@ -73,4 +71,14 @@ impl WarmUp {
         }
         windows
     }
+}
+
+/// A stream's median gap as the unit, mean and deviation of the logarithm of its gaps.
+fn scales(types: usize, gaps_ms: &[i64]) -> Config {
+    let mut sorted = gaps_ms.to_vec();
+    sorted.sort_unstable();
+    let Some(&median) = sorted.get(sorted.len() / 2) else { return Config { types, ..Config::default() } };
+    let unit_ms = median.max(1) as f64;
+    let logs: Vec<f64> = sorted.iter().map(|&gap| (gap.max(1) as f64 / unit_ms).ln()).collect();
+    fit::config(types, unit_ms, &logs)
 }

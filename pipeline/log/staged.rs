@@ -61,12 +61,12 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// For the outputs of an application with these rooms, whose `late` and `dead-letters` have so many partitions.
-    pub fn new(topics: &Topics, rooms: &[Room], source_partitions: i32) -> Self {
+    /// For the outputs of an application whose rooms say this, whose `late` and `dead-letters` have so many partitions.
+    pub fn new(topics: &Topics, of_rooms: &[Output], source_partitions: i32) -> Self {
         assert!(source_partitions > 0, "a topic has at least one partition");
-        let mut outputs = topics.outputs(rooms);
+        let mut outputs = topics.outputs(of_rooms);
         outputs.extend([Output::ByUser, Output::Models]);
-        if rooms.contains(&Room::PromptTpp) {
+        if of_rooms.contains(&Output::Forecasts) {
             outputs.extend([Output::Learners, Output::Samples(Room::PromptTpp)]);
         }
         outputs.sort_unstable();
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn records_come_back_by_task_in_order() {
         let topics = Topics::new("app", "p.", vec!["v".into()]);
-        let mut staged = Staged::new(&topics, &[Room::Sdim], 12);
+        let mut staged = Staged::new(&topics, &[Output::Encoding(Room::Sdim)], 12);
         let record = |output, key: Option<&'static str>, value: Option<&'static str>| Record {
             output,
             partition: 3,

@@ -61,12 +61,6 @@ impl Shelf {
             }
         }
     }
-
-    /// The newest version that was read.
-    pub fn newest(&self) -> Option<Arc<Model>> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.held.values().next_back().cloned()
-    }
 }
 
 impl Inner {

@@ -11,14 +11,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemas::event::EventColumns;
 use schemas::output::{Emit, Output, Record};
 use schemas::packed::{self, Control, Header, Progress};
 use schemas::partition::partition_of;
+use schemas::request::Request;
 
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
 use crate::dead_letter;
-use crate::decode::{Admission, DecodeError, Event, decode_forget, decode_item};
+use crate::decode::{Admission, DecodeError, Event, decode_candidates, decode_feedback, decode_forget, decode_item};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
@@ -40,6 +42,8 @@ pub struct RouterConfig {
     pub events: Arc<str>,
     /// The full name of the `forget` topic.
     pub forget: Arc<str>,
+    /// Requests for scores, where they are answered.
+    pub candidates: Option<CandidatesConfig>,
     /// How many partitions the `events` topic has.
     pub events_partitions: i32,
     /// N: the partitions of `by-user`.
@@ -50,6 +54,17 @@ pub struct RouterConfig {
     pub out_of_orderness_ms: i64,
     /// `events.idle_timeout_ms`.
     pub idle_timeout: Duration,
+}
+
+/// What a router must know of requests for scores.
+#[derive(Clone, Debug)]
+pub struct CandidatesConfig {
+    /// The full name of the `candidates` topic.
+    pub candidates: Arc<str>,
+    /// The full name of the `feedback` topic.
+    pub feedback: Arc<str>,
+    /// `candidates.items_max`.
+    pub items_max: usize,
 }
 
 /// What a router has read so far.
@@ -87,13 +102,26 @@ struct Input {
 
 struct Destination {
     rows: Rows,
+    /// What is asked after the rows, and about how many bytes that is.
+    requests: Vec<Request>,
+    request_bytes: usize,
     told: Told,
+}
+
+impl Destination {
+    fn new(columns: &EventColumns) -> Self {
+        Self { rows: Rows::new(columns), requests: Vec::new(), request_bytes: 0, told: Told::default() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows.bytes() + self.request_bytes
+    }
 }
 
 impl Router {
     /// A router with no partitions yet.
     pub fn new(config: RouterConfig, meter: Meter) -> Self {
-        let destination = |_| Destination { rows: Rows::new(&config.admission.columns), told: Told::default() };
+        let destination = |_| Destination::new(&config.admission.columns);
         let destinations = (0..config.by_user_partitions).map(destination).collect();
         Self {
             config,
@@ -128,33 +156,60 @@ impl Router {
         Ok(())
     }
 
+    /// A record that is no event; items are only looked at.
+    fn read_other(&self, record: Incoming<'_>) -> Result<Option<Request>, DecodeError> {
+        let RouterConfig { admission, forget, candidates, dim, .. } = &self.config;
+        let topic = &**record.topic;
+        if *topic == **forget {
+            return decode_forget(admission.value(record)?).map(|user_id| Some(Request::Forget(user_id.into_owned())));
+        }
+        match candidates {
+            Some(of) if *topic == *of.candidates => {
+                decode_candidates(admission.value(record)?)?.within(of.items_max).map(|asked| Some(asked.into()))
+            }
+            Some(of) if *topic == *of.feedback => {
+                decode_feedback(admission.value(record)?).map(|given| Some(given.into()))
+            }
+            _ if record.value.is_none() => Ok(None),
+            _ => decode_item(admission.value(record)?, *dim).map(|_| None),
+        }
+    }
+
     /// What was routed of the user before goes before, what comes after goes after.
-    fn forget(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), DecodeError> {
-        let user_id = decode_forget(self.config.admission.value(record)?)?;
-        let partition = partition_of(user_id.as_bytes(), self.config.by_user_partitions);
-        let header = Header { forget: vec![user_id.into_owned()], ..Header::default() };
-        self.send(partition, header, staged);
-        Ok(())
+    fn request(&mut self, request: Request, staged: &mut dyn Emit) {
+        let partition = partition_of(request.user_id().as_bytes(), self.config.by_user_partitions);
+        let destination = &mut self.destinations[partition as usize];
+        destination.request_bytes += request.bytes();
+        destination.requests.push(request);
+        if destination.bytes() >= PACKED_BYTES_MAX {
+            self.send(partition, Vec::new(), staged);
+        }
     }
 
     fn push(&mut self, origin: Origin, half: Half<'_>, event: &Event<'_>, staged: &mut dyn Emit) {
         let partition = partition_of(half.user_id.as_bytes(), self.config.by_user_partitions);
-        let rows = &mut self.destinations[partition as usize].rows;
-        rows.push(origin, half, event);
+        if !self.destinations[partition as usize].requests.is_empty() {
+            self.send(partition, Vec::new(), staged);
+        }
+        let destination = &mut self.destinations[partition as usize];
+        destination.rows.push(origin, half, event);
         self.rows += 1;
-        if rows.bytes() >= PACKED_BYTES_MAX {
-            self.send(partition, Header::default(), staged);
+        if destination.bytes() >= PACKED_BYTES_MAX {
+            self.send(partition, Vec::new(), staged);
         }
     }
 
-    /// Stages one packed record for `partition`: its rows, if any, and what `header` says besides.
-    fn send(&mut self, partition: i32, header: Header, staged: &mut dyn Emit) {
-        let rows = self.destinations[partition as usize].rows.take();
+    /// Stages one packed record for `partition`: its rows and requests, if any, and `controls`.
+    fn send(&mut self, partition: i32, controls: Vec<Control>, staged: &mut dyn Emit) {
+        let destination = &mut self.destinations[partition as usize];
+        let rows = destination.rows.take();
+        destination.request_bytes = 0;
+        let requests = std::mem::take(&mut destination.requests);
         let topic = if rows.is_some() { self.config.events.to_string() } else { String::new() };
         let columns = self.config.admission.columns.declared().to_vec();
         self.packed.clear();
-        packed::write(&Header { topic, columns, ..header }, rows.as_ref(), &mut self.packed)
-            .expect("rows of the wire schema can be written");
+        let header = Header { topic, columns, controls, requests, versions: BTreeMap::new() };
+        packed::write(&header, rows.as_ref(), &mut self.packed).expect("rows of the wire schema can be written");
         let value = Some(self.packed.as_slice());
         staged.emit(TASK, Record { output: Output::ByUser, partition, key: None, value, headers: &[] });
     }
@@ -213,7 +268,10 @@ impl Stage for Router {
     fn revoke(&mut self, log: &mut dyn Log, partitions: &[TopicPartition]) -> Result<bool, StageError> {
         self.sources.retain(|at, _| !partitions.contains(at));
         // Rows of all partitions share packed records: what was staged is void, the others read it again.
-        self.destinations.iter_mut().for_each(|destination| drop(destination.rows.take()));
+        self.destinations.iter_mut().for_each(|destination| {
+            drop(destination.rows.take());
+            (destination.requests, destination.request_bytes) = (Vec::new(), 0);
+        });
         self.rows = 0;
         let kept: Vec<_> = self.sources.keys().cloned().collect();
         self.assign(log, &kept)?;
@@ -227,12 +285,12 @@ impl Stage for Router {
         self.counters.records += 1;
         let routed = if *record.topic == self.config.events {
             self.event(record, staged)
-        } else if *record.topic == self.config.forget {
-            self.forget(record, staged)
-        } else if record.value.is_none() {
-            Ok(())
         } else {
-            self.config.admission.value(record).and_then(|value| decode_item(value, self.config.dim)).map(drop)
+            self.read_other(record).map(|request| {
+                if let Some(request) = request {
+                    self.request(request, staged);
+                }
+            })
         };
         if let Err(error) = routed {
             self.dead_letter(record, &error, staged);
@@ -268,11 +326,10 @@ impl Stage for Router {
         let cpu = thread_cpu();
         let everybody = self.announce || self.now.saturating_sub(self.told_at) >= CONTROL_INTERVAL;
         for partition in 0..self.destinations.len() {
-            if everybody || self.destinations[partition].rows.bytes() > 0 {
-                let controls = self.controls(partition);
-                if !controls.is_empty() || self.destinations[partition].rows.bytes() > 0 {
-                    self.send(partition as i32, Header { controls, ..Header::default() }, staged);
-                }
+            let waiting = self.destinations[partition].bytes() > 0;
+            let controls = if everybody || waiting { self.controls(partition) } else { Vec::new() };
+            if waiting || !controls.is_empty() {
+                self.send(partition as i32, controls, staged);
             }
         }
         if everybody {
@@ -289,7 +346,7 @@ impl Stage for Router {
     }
 
     fn bytes_to_come(&self) -> usize {
-        self.destinations.iter().map(|destination| destination.rows.bytes()).sum()
+        self.destinations.iter().map(Destination::bytes).sum()
     }
 
     fn committed(&mut self) {

@@ -32,8 +32,6 @@ use crate::service::{self, ServiceError};
 use crate::source::SourceError;
 use crate::{engine::Engine, model, route::Router};
 
-/// The inputs that a run takes.
-const INPUTS: [&str; 3] = ["items", "events", "forget"];
 /// Items between two reads of the catalogue: the items topic holds no more than it can.
 const ITEMS_BETWEEN_READS: u64 = 4096;
 
@@ -138,7 +136,8 @@ pub fn run(
     let broker = Embedded::new(EmbeddedSettings { stamps, ..EmbeddedSettings::default() });
     broker.create(&specs(&config, &topics, feed))?;
     let partitions = config.partitions_embedded();
-    let shared = service::prepare(config, views, partitions, &broker, metrics)?;
+    let mut shared = service::prepare(config, views, partitions, &broker, metrics)?;
+    shared.one_router = true;
     let names = output_names(&shared);
     let reader = broker.records(&names)?;
     let collector = Collector::new(reader, output, &names, &topics.name(Output::DeadLetter))?;
@@ -188,18 +187,27 @@ fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
 }
 
 fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<AtomicBool>) -> Result<(), RunError> {
-    let inputs = INPUTS.map(|name| (shared.topics.input(name), feed.partitions(name).max(1)));
-    let [(items, _), (events, _), (forget, _)] = &inputs;
+    let inputs: Vec<(String, i32)> = roles::inputs(&shared.config)
+        .into_iter()
+        .map(|name| (shared.topics.input(name), feed.partitions(name).max(1)))
+        .collect();
+    let events = shared.topics.input("events");
     let mut follower = service::read_items(shared, broker, stop)?;
-    let (mut reading_items, mut count, mut fed) = (true, 0_u64, 0_u64);
+    let (mut reading_items, mut count, mut fed, mut last) = (true, 0_u64, 0_u64, String::new());
     let learns = roles::works(&shared.config, Role::Learner);
-    feed.feed(&mut |topic, partition, value| {
+    feed.feed(&mut |name, partition, value| {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
         }
-        if topic == "items" {
+        if last != name {
+            // Two topics have no order between them but this.
+            broker.barrier();
+            last = name.into();
+        }
+        let topic = shared.topics.input(name);
+        if name == "items" {
             count += 1;
-            broker.append(items, partition, None, None, Some(value))?;
+            broker.append(&topic, partition, None, None, Some(value))?;
             if count.is_multiple_of(ITEMS_BETWEEN_READS) {
                 catch_up(&mut follower, stop)?;
             }
@@ -208,16 +216,10 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
         if std::mem::take(&mut reading_items) {
             catch_up(&mut follower, stop)?;
         }
-        if topic == "forget" {
-            // Two topics have no order between them: all that stands before it is routed before it.
-            wait_routed(shared, broker, events, stop)?;
-            broker.append(forget, partition, None, None, Some(value))?;
-            return wait_routed(shared, broker, forget, stop);
-        }
-        broker.append(events, partition, None, None, Some(value))?;
-        fed += 1;
-        if learns && fed.is_multiple_of(EVENTS_BETWEEN_LESSONS) {
-            wait_routed(shared, broker, events, stop)?;
+        broker.append(&topic, partition, None, None, Some(value))?;
+        fed += u64::from(name == "events");
+        if learns && name == "events" && fed.is_multiple_of(EVENTS_BETWEEN_LESSONS) {
+            wait_routed(shared, broker, &events, stop)?;
             wait_learned(shared, broker, stop)?;
         }
         Ok(())
@@ -269,7 +271,8 @@ fn catch_up(follower: &mut Option<Follower>, stop: &AtomicBool) -> Result<(), Ru
 
 fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
     let spec = |name: String, partitions: i32| TopicSpec { name, partitions, settings: Vec::new() };
-    let inputs = INPUTS.map(|name| (name, feed.partitions(name).max(1)));
+    let inputs = roles::inputs(config).into_iter().map(|name| (name, feed.partitions(name).max(1)));
+    let inputs: Vec<(&str, i32)> = inputs.collect();
     let sources = inputs.iter().map(|&(_, partitions)| partitions).max().unwrap_or(1);
     let n = config.partitions_embedded() as i32;
     let mut specs: Vec<_> = inputs.iter().map(|&(name, partitions)| spec(topics.input(name), partitions)).collect();
@@ -280,7 +283,7 @@ fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
         specs.push(compacted(topics.learners()));
         specs.push(spec(topics.samples(Room::PromptTpp), 1));
     }
-    specs.extend(topics.outputs(&roles::rooms(config)).into_iter().map(|output| match output {
+    specs.extend(topics.outputs(&roles::said(config)).into_iter().map(|output| match output {
         Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
         _ => spec(topics.name(output), n),
     }));
@@ -288,7 +291,7 @@ fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
 }
 
 fn output_names(shared: &Shared) -> Vec<String> {
-    let outputs = shared.topics.outputs(&roles::rooms(&shared.config));
+    let outputs = shared.topics.outputs(&roles::said(&shared.config));
     outputs.into_iter().map(|output| shared.topics.name(output)).collect()
 }
 

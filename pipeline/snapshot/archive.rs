@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub models: BTreeMap<String, u64>,
     /// The users.
     pub batches: Vec<RecordBatch>,
+    /// The task's counters, where it has some.
+    pub tally: Option<Vec<u8>>,
     /// Whether one of them is gone, so that parts from before must not be needed any more.
     pub forgets: bool,
 }
@@ -132,6 +134,7 @@ impl Archive {
             views: snapshot.views.clone(),
             models: snapshot.models.clone(),
             parts: parts.to_vec(),
+            tally: None,
         };
         if snapshot.forgets || manifest.generations() + 1 >= GENERATIONS_MAX {
             manifest.parts.clear();
@@ -142,13 +145,10 @@ impl Archive {
             encoded(snapshot).map_err(|error| unwritten(&self.manifest_name(partition, snapshot.offset), &error))?
         };
         for (n, (bytes, users)) in written.into_iter().enumerate() {
-            let checksum = checksum(&bytes);
-            let object = format!("{:020}-{n:03}-{checksum}.arrow", snapshot.offset);
-            let part = Part { object, offset: snapshot.offset, bytes: bytes.len() as u64, users, checksum };
-            // One that is there already has the same bytes.
-            self.objects.create(&format!("{}/{}", self.folder(partition), part.object), bytes)?;
-            manifest.parts.push(part);
+            manifest.parts.push(self.create(snapshot, format!("{n:03}"), "arrow", bytes, users)?);
         }
+        let tally = snapshot.tally.clone().map(|bytes| self.create(snapshot, "tally".into(), "counts", bytes, 0));
+        manifest.tally = tally.transpose()?;
         if !self.objects.create(&self.manifest_name(partition, snapshot.offset), manifest.encode())? {
             // Another owner was here before: state is a function of the log, so what he wrote is as good, if it is whole.
             match self.whole(partition, snapshot.offset) {
@@ -160,10 +160,26 @@ impl Archive {
         Ok(manifest.parts)
     }
 
+    fn create(
+        &self,
+        snapshot: &Snapshot,
+        name: String,
+        kind: &str,
+        bytes: Vec<u8>,
+        users: u64,
+    ) -> Result<Part, SnapshotError> {
+        let checksum = checksum(&bytes);
+        let object = format!("{:020}-{name}-{checksum}.{kind}", snapshot.offset);
+        let part = Part { object, offset: snapshot.offset, bytes: bytes.len() as u64, users, checksum };
+        // One that is there already has the same bytes.
+        self.objects.create(&format!("{}/{}", self.folder(snapshot.at.partition), part.object), bytes)?;
+        Ok(part)
+    }
+
     /// The parts of a manifest, all of which can be read.
     fn whole(&self, partition: i32, offset: i64) -> Result<Vec<Part>, SnapshotError> {
-        let parts = self.manifest(partition, offset)?.parts;
-        parts.iter().try_for_each(|part| self.part(partition, part).map(|_| ()))?;
+        let Manifest { parts, tally, .. } = self.manifest(partition, offset)?;
+        parts.iter().chain(&tally).try_for_each(|part| self.part(partition, part).map(|_| ()))?;
         Ok(parts)
     }
 
@@ -197,7 +213,7 @@ impl Archive {
         for &offset in &offsets {
             match self.manifest(at.partition, offset) {
                 Ok(manifest) => {
-                    kept.extend(manifest.parts.into_iter().map(|part| part.object));
+                    kept.extend(manifest.parts.into_iter().chain(manifest.tally).map(|part| part.object));
                     (oldest, count) = (offset, count + 1);
                 }
                 Err(SnapshotError::Damaged { .. } | SnapshotError::Missing(_)) => {}
@@ -257,5 +273,7 @@ fn manifest_offset(name: &str) -> Option<i64> {
 }
 
 fn part_offset(name: &str) -> Option<i64> {
-    file_name(name).strip_suffix(".arrow")?.split('-').next()?.parse().ok()
+    let name = file_name(name);
+    let name = name.strip_suffix(".arrow").or_else(|| name.strip_suffix(".counts"))?;
+    name.split('-').next()?.parse().ok()
 }

@@ -60,6 +60,9 @@ pub struct Manifest {
     pub models: BTreeMap<String, u64>,
     /// The newest last.
     pub parts: Vec<Part>,
+    /// The task's counters, whole, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tally: Option<Part>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use super::part::batches;
 use crate::engine::minimum::Minimum;
 
 /// What a task was restored to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Restored {
     /// The first record that is not folded.
     pub offset: i64,
@@ -21,6 +21,8 @@ pub struct Restored {
     pub models: BTreeMap<String, u64>,
     /// The parts of its snapshot.
     pub parts: Vec<Part>,
+    /// Its counters, where it had some.
+    pub tally: Option<Vec<u8>>,
 }
 
 impl Archive {
@@ -38,13 +40,8 @@ impl Archive {
     ) -> Result<Option<Restored>, SnapshotError> {
         let offsets = self.offsets(partition)?;
         for offset in offsets.into_iter().filter(|offset| (low..=committed).contains(offset)) {
-            let loaded =
-                self.manifest(partition, offset).and_then(|manifest| self.load(fold, &manifest).map(|()| manifest));
-            match loaded {
-                Ok(manifest) => {
-                    let Manifest { offset, minimum, models, parts, .. } = manifest;
-                    return Ok(Some(Restored { offset, minimum, models, parts }));
-                }
+            match self.manifest(partition, offset).and_then(|manifest| self.load(fold, manifest)) {
+                Ok(restored) => return Ok(Some(restored)),
                 Err(error @ (SnapshotError::Damaged { .. } | SnapshotError::Missing(_))) => {
                     tracing::warn!(partition, offset, "a snapshot is passed over: {error}");
                     fold.revoke(partition)?;
@@ -56,7 +53,7 @@ impl Archive {
     }
 
     /// Brings a task of `fold` to the state of a manifest.
-    fn load(&self, fold: &mut Fold, manifest: &Manifest) -> Result<(), SnapshotError> {
+    fn load(&self, fold: &mut Fold, manifest: Manifest) -> Result<Restored, SnapshotError> {
         let mut restore = fold.restore(manifest.partition, manifest.minimum.in_force(), &manifest.views)?;
         for part in manifest.parts.iter().rev() {
             let damaged = |problem| SnapshotError::Damaged { object: part.object.clone(), problem };
@@ -65,6 +62,9 @@ impl Archive {
                 restore.add(&batch.map_err(|error| damaged(error.to_string()))?)?;
             }
         }
-        Ok(())
+        drop(restore);
+        let Manifest { partition, offset, minimum, models, parts, tally, .. } = manifest;
+        let tally = tally.map(|tally| self.part(partition, &tally)).transpose()?;
+        Ok(Restored { offset, minimum, models, parts, tally })
     }
 }

@@ -131,6 +131,7 @@ fn fold() -> Fold {
             emit: EmitMode::Batch,
             item_window: 4,
             keeps_arrivals: true,
+            keeps_order: true,
         },
     );
     fold.assign(0);
@@ -224,6 +225,7 @@ fn snapshot() -> BTreeMap<String, Vec<u8>> {
         views: fold.view_identities(),
         models: BTreeMap::new(),
         parts: vec![part.clone()],
+        tally: None,
     };
     let folder = "app/00000";
     [(format!("{folder}/00000000000000000007.json"), manifest.encode()), (format!("{folder}/{}", part.object), bytes)]

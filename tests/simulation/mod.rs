@@ -7,7 +7,9 @@
 //! # Layout
 //! - `world`: the processes, the log, the clock, and what happens to them. `weather`: calls that fail.
 //! - `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
+//!   `asked`: requests for scores.
 
+mod asked;
 mod cellar;
 mod outcome;
 mod shelf;
@@ -108,6 +110,7 @@ fn things_happen() {
         lost_devices,
         versions,
         forecasts,
+        answers,
     } = all;
     for (count, what) in [
         (crashes, "crashes"),
@@ -124,6 +127,7 @@ fn things_happen() {
         (lost_devices, "lost devices"),
         (versions, "versions of a model"),
         (forecasts, "forecasts"),
+        (answers, "answers"),
     ] {
         let least = if what == "lost devices" { 1 } else { 5 };
         assert!(count >= least, "{count} {what} in 60 worlds");

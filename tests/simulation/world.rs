@@ -29,6 +29,7 @@ use schemas::partition::partition_of;
 use schemas::topics::Topics;
 use shaders::sdim::hash_matrix;
 
+use super::asked::{self, Asked};
 use super::cellar::Cellar;
 use super::outcome::Outcome;
 use super::shelf::Shelf;
@@ -47,6 +48,8 @@ const STEPS_MAX: usize = 200_000;
 pub struct Plan {
     /// Lines of each source partition.
     events: Vec<Vec<Vec<u8>>>,
+    /// Lines of `candidates` and `feedback`, by topic.
+    asked: Vec<(&'static str, Vec<u8>)>,
     /// In the wild world kernels run on a GPU, and it may be lost.
     gpu: bool,
     partitions: u32,
@@ -106,7 +109,10 @@ impl Plan {
         (config.prompt_tpp.batch_samples, config.prompt_tpp.version_steps) = (4, 1 + dice.below(3));
         // Opening a device takes longer than most worlds live.
         let gpu = config.sdim.enabled && dice.one_in(8);
-        Self { events, gpu, partitions, config }
+        config.candidates.enabled = !direct && dice.one_in(3);
+        let asks = if config.candidates.enabled { dice.below(count as u64 / 2) } else { 0 };
+        let asked = asked::lines(&mut dice, asks, users);
+        Self { events, asked, gpu, partitions, config }
     }
 }
 
@@ -127,6 +133,7 @@ pub struct Happened {
     pub lost_devices: u64,
     pub versions: u64,
     pub forecasts: u64,
+    pub answers: u64,
 }
 
 impl Happened {
@@ -145,6 +152,7 @@ impl Happened {
         self.lost_devices += other.lost_devices;
         self.versions += other.versions;
         self.forecasts += other.forecasts;
+        self.answers += other.answers;
     }
 }
 
@@ -175,6 +183,9 @@ pub struct World {
     /// Those whose end nobody has seen yet; some of them are not dead.
     zombies: Vec<Process>,
     fed: Vec<usize>,
+    /// How many of the lines of `candidates` and `feedback` are fed, and what they ask for.
+    fed_asked: usize,
+    asked: Asked,
     clock: Duration,
     /// The last process's device.
     device: Option<shaders::Gpu>,
@@ -209,11 +220,12 @@ impl World {
         let spec = |name: String, partitions: i32| TopicSpec { name, partitions, settings: Vec::new() };
         let sources = plan.events.len() as i32;
         let mut specs = vec![spec("events".into(), sources), spec("items".into(), 1), spec("forget".into(), 1)];
+        specs.extend(["candidates", "feedback"].map(|name| spec(name.into(), 1)));
         specs.push(spec(topics.models(), 1));
         specs.push(spec(topics.by_user(), plan.partitions as i32));
         specs.push(spec(topics.learners(), 1));
         specs.push(spec(topics.samples(Room::PromptTpp), 1));
-        specs.extend(topics.outputs(&[Room::Sdim, Room::PromptTpp]).into_iter().map(|output| match output {
+        specs.extend(topics.outputs(&roles::said(&plan.config)).into_iter().map(|output| match output {
             Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
             _ => spec(topics.name(output), plan.partitions as i32),
         }));
@@ -245,6 +257,8 @@ impl World {
             processes: Vec::new(),
             zombies: Vec::new(),
             fed,
+            fed_asked: 0,
+            asked: Asked::default(),
             clock: Duration::ZERO,
             device: None,
             witness,
@@ -284,6 +298,9 @@ impl World {
                 (self.happened.cold, self.happened.full_disks) = self.cellar.happened();
                 self.happened.versions = self.check_learned()?;
                 self.happened.forecasts = self.forecasts();
+                if self.plan.config.candidates.enabled {
+                    self.happened.answers = self.asked.check(&self.broker)?;
+                }
                 self.happened.snapshots = self.shelf.manifests() as u64;
                 return Ok(());
             }
@@ -308,8 +325,12 @@ impl World {
     fn to_drain(&self) -> Vec<(String, String)> {
         let config = self.plan.config_of("x");
         let engine = (roles::group(&config, Role::Engine), roles::engine_log(&config, &self.topics));
-        let router = (roles::group(&config, Role::Router), "events".to_string());
-        if config.route == Route::Direct { vec![engine] } else { vec![router, engine] }
+        if config.route == Route::Direct {
+            return vec![engine];
+        }
+        let router = roles::group(&config, Role::Router);
+        let inputs = roles::inputs(&config).into_iter().map(|name| (router.clone(), name.to_string()));
+        inputs.chain([engine]).collect()
     }
 
     /// Rows that routers sent.
@@ -318,6 +339,9 @@ impl World {
     }
 
     fn forecasts(&self) -> u64 {
+        if !self.plan.config.prompt_tpp.enabled {
+            return 0;
+        }
         let (mut reader, mut count) = (self.broker.records(&[self.topics.name(Output::Forecasts)]).unwrap(), 0);
         reader.catch_up().unwrap();
         while !reader.poll_headers(Duration::ZERO, &mut |_, _| count += 1).unwrap() {}
@@ -325,17 +349,18 @@ impl World {
     }
 
     pub fn outcome(&self) -> Outcome {
-        let rooms = roles::rooms(&self.plan.config);
-        let outputs = self.topics.outputs(&rooms).into_iter();
+        let outputs = self.topics.outputs(&roles::said(&self.plan.config)).into_iter();
         // Where versions come in time is not the same in two worlds, nor are floats on two devices.
         let varies = self.plan.gpu || self.plan.learns();
-        let told = outputs.filter(|output| *output != Output::Forecasts || !varies);
+        // Two topics have no order between them, so what an answer sees is not the same either.
+        let told = outputs.filter(|output| *output != Output::Scores && (*output != Output::Forecasts || !varies));
         let names: Vec<String> = told.map(|output| self.topics.name(output)).collect();
         Outcome::read(&self.broker, &names, &LATEST.map(String::from))
     }
 
     fn is_fed(&self) -> bool {
-        self.fed.iter().zip(&self.plan.events).all(|(fed, lines)| *fed == lines.len())
+        let events = self.fed.iter().zip(&self.plan.events).all(|(fed, lines)| *fed == lines.len());
+        events && self.fed_asked == self.plan.asked.len()
     }
 
     /// What a calm world does: feeds, and steps everybody.
@@ -357,9 +382,10 @@ impl World {
 
     /// Takes down which rows are on the internal topic.
     fn watch(&mut self) {
-        let routed = &mut self.routed;
+        let (routed, asked) = (&mut self.routed, &mut self.asked);
         let mut take = |record: Incoming<'_>, _: Headers<'_>| {
             let packed = packed::read(record.value.unwrap()).unwrap();
+            asked.take(record.partition, &packed.header.requests);
             let Some(rows) = packed.rows().unwrap() else { return };
             let users = rows.column_by_name("user_id").unwrap().as_string_view();
             let partitions = rows.column_by_name("source_partition").unwrap().as_primitive::<Int32Type>();
@@ -417,6 +443,10 @@ impl World {
                 *fed += 1;
             }
         }
+        for (topic, line) in self.plan.asked.iter().skip(self.fed_asked).take(lines) {
+            self.broker.append(topic, 0, None, None, Some(line)).unwrap();
+            self.fed_asked += 1;
+        }
     }
 
     /// A process starts, under a name that no living one has; a zombie may.
@@ -460,6 +490,7 @@ impl World {
             by_user_partitions: self.plan.partitions,
             views: views(),
             topics: self.topics.clone(),
+            one_router: false,
             rooms,
             metrics: Metrics::new(),
             archive: Some(Arc::clone(&self.archive)),

@@ -12,6 +12,7 @@ use super::latency::{self, Latency};
 use crate::command::{Failure, broker, topics};
 use crate::config::{Config, Emit, Route};
 use crate::log::kafka::{KafkaBroker, KafkaFeed};
+use crate::metrics::now_ms;
 use crate::synthetic::Zipf;
 
 /// Users of the stream, drawn by Zipf.
@@ -200,11 +201,6 @@ impl Bench {
 
 fn name(setting: impl Serialize) -> String {
     serde_json::to_value(setting).ok().and_then(|value| value.as_str().map(String::from)).unwrap_or_default()
-}
-
-pub(super) fn now_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as i64)
 }
 
 /// Shows the figures to people.

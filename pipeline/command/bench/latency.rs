@@ -9,10 +9,11 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::kafka::{Plan, now_ms};
+use super::kafka::Plan;
 use crate::command::Failure;
 use crate::log::kafka::{KafkaBroker, KafkaFeed};
 use crate::log::{Broker, Reader};
+use crate::metrics::now_ms;
 use crate::synthetic::Zipf;
 
 /// Times from an event's own time, which is when it was sent, to its sight.

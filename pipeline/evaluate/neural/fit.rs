@@ -11,16 +11,7 @@ use crate::learn;
 /// The scales of a stream, for a network.
 pub(super) fn config(past: Past<'_>) -> Config {
     let logs: Vec<f64> = past.targets(0..past.len()).map(|position| past.log_gap(position)).collect();
-    let count = logs.len().max(1) as f64;
-    let mean = logs.iter().sum::<f64>() / count;
-    let variance = logs.iter().map(|log| (log - mean) * (log - mean)).sum::<f64>() / count;
-    Config {
-        types: past.kinds(),
-        unit_ms: past.unit_ms(),
-        log_gap_mean: mean,
-        log_gap_deviation: variance.sqrt().max(0.1),
-        ..Config::default()
-    }
+    learn::fit::config(past.kinds(), past.unit_ms(), &logs)
 }
 
 /// All windows of a past; the gaps after users' last events are open until its end.

@@ -141,25 +141,29 @@ impl EmbeddedLog {
     /// Takes hold of up to `max` records; tells of partitions that stand at their end and gave none.
     fn gather(&mut self, state: &mut State, max: usize, changes: &mut Vec<Change>) -> Result<(), LogError> {
         let (count, mut left) = (self.owned.len(), max);
-        for step in 0..count {
-            let place = (self.turn + step) % count;
-            let owned = &mut self.owned[place];
-            let Some(position) = owned.position.filter(|_| !owned.paused && left > 0) else { continue };
-            let topic = &mut state.topics[owned.at.0];
-            let partition = &mut topic.partitions[owned.at.1 as usize];
-            if position < partition.start() || position > partition.stable().max(partition.start()) {
-                let context = format!("offset {position} of partition {} of topic \"{}\"", owned.at.1, topic.name);
-                let message = format!("lies outside of the log ({} to {})", partition.start(), partition.stable());
-                return Err(LogError::new(Class::Fatal, context, message));
+        while let Some(epoch) = self.next_epoch(state)?.filter(|_| left > 0) {
+            for step in 0..count {
+                let place = (self.turn + step) % count;
+                let owned = &mut self.owned[place];
+                let Some(position) = owned.position.filter(|_| !owned.paused && left > 0) else { continue };
+                let partition = &mut state.topics[owned.at.0].partitions[owned.at.1 as usize];
+                let before = self.pieces.len();
+                let (records, next) = partition.read(position, left, epoch, &mut self.pieces);
+                owned.position = Some(next);
+                left -= records;
+                if records > 0 {
+                    self.taken.push((place, self.pieces.len() - before));
+                }
             }
-            let before = self.pieces.len();
-            let (records, next) = partition.read(position, left, &mut self.pieces);
-            owned.position = Some(next);
-            left -= records;
-            if records > 0 {
-                self.taken.push((place, self.pieces.len() - before));
+        }
+        for (place, owned) in self.owned.iter_mut().enumerate() {
+            let Some(position) = owned.position.filter(|_| !owned.paused && left > 0) else { continue };
+            if self.taken.iter().any(|(taken, _)| *taken == place) {
                 continue;
             }
+            let partition = &mut state.topics[owned.at.0].partitions[owned.at.1 as usize];
+            let next = partition.stable().max(position);
+            owned.position = Some(next);
             if owned.told_end != Some(next) {
                 owned.told_end = Some(next);
                 changes.push(Change::AtEnd(named_of(owned)));
@@ -171,6 +175,25 @@ impl EmbeddedLog {
         }
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };
         Ok(())
+    }
+
+    /// The first barrier behind which there is something to read; none where there is nothing.
+    fn next_epoch(&self, state: &mut State) -> Result<Option<u64>, LogError> {
+        let mut first = None;
+        for owned in self.owned.iter().filter(|owned| !owned.paused) {
+            let Some(position) = owned.position else { continue };
+            let topic = &mut state.topics[owned.at.0];
+            let partition = &mut topic.partitions[owned.at.1 as usize];
+            if position < partition.start() || position > partition.stable().max(partition.start()) {
+                let context = format!("offset {position} of partition {} of topic \"{}\"", owned.at.1, topic.name);
+                let message = format!("lies outside of the log ({} to {})", partition.start(), partition.stable());
+                return Err(LogError::new(Class::Fatal, context, message));
+            }
+            if let Some(epoch) = partition.next_epoch(position) {
+                first = Some(first.map_or(epoch, |first: u64| first.min(epoch)));
+            }
+        }
+        Ok(first)
     }
 
     fn owned_mut(&mut self, partition: &TopicPartition) -> Option<&mut Owned> {

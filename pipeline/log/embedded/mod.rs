@@ -34,7 +34,7 @@ use partition::Partition;
 use state::{State, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What bounds an embedded log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,7 @@ pub struct EmbeddedSettings {
 impl EmbeddedSettings {
     /// The time of a record that comes with none, in ms since 1970.
     fn stamp(&self) -> Option<i64> {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.stamps.then(now)
+        self.stamps.then(crate::metrics::now_ms)
     }
 }
 
@@ -143,13 +142,20 @@ impl Embedded {
         if state.stopped {
             return Err(LogError::new(Class::Fatal, context(), "the log has been stopped".into()));
         }
+        let epoch = state.epoch;
         let found = &mut state.topics[at].partitions[partition as usize];
         if found.is_sealed() {
             return Err(LogError::new(Class::Fatal, context(), "was sealed: nothing more can be written".into()));
         }
-        let offset = found.append(timestamp_ms.or_else(|| self.shared.settings.stamp()), key, value);
+        let offset = found.append(epoch, timestamp_ms.or_else(|| self.shared.settings.stamp()), key, value);
         self.shared.wake(&state);
         Ok(offset)
+    }
+
+    /// Whatever is appended from here on is read after what was appended before, by a member that reads both: an order
+    /// between partitions, which Kafka does not have.
+    pub fn barrier(&self) {
+        self.shared.lock().epoch += 1;
     }
 
     /// Nothing more will be written to this partition: readers at its end are told so.

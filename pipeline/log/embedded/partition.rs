@@ -11,6 +11,8 @@ const COMPACT_BYTES_MIN: usize = 1 << 20;
 struct Slot {
     /// One behind the last offset.
     end: i64,
+    /// The barrier that it stands behind; 0 of transactions, which wait for none.
+    epoch: u64,
     chunk: Arc<Chunk>,
 }
 
@@ -20,6 +22,8 @@ pub(super) struct Partition {
     slots: VecDeque<Slot>,
     /// What was appended outside of transactions and not yet read.
     tail: Builder,
+    /// The barrier that the tail stands behind.
+    tail_epoch: u64,
     start: i64,
     end: i64,
     /// First offset of every chunk of an undecided transaction, and whose it is.
@@ -69,7 +73,17 @@ impl Partition {
     }
 
     /// Appends one record that is committed at once; returns its offset.
-    pub(super) fn append(&mut self, timestamp_ms: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) -> i64 {
+    pub(super) fn append(
+        &mut self,
+        epoch: u64,
+        timestamp_ms: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> i64 {
+        if self.tail_epoch != epoch {
+            self.roll();
+            self.tail_epoch = epoch;
+        }
         let before = self.tail.size();
         self.tail.push(timestamp_ms, key, value, &[]);
         self.bytes += self.tail.size() - before;
@@ -89,7 +103,7 @@ impl Partition {
         let chunk = self.tail.take().close(base);
         self.dirty += chunk.size();
         self.content_end = self.end;
-        self.slots.push_back(Slot { end: self.end, chunk: Arc::new(chunk) });
+        self.slots.push_back(Slot { end: self.end, epoch: self.tail_epoch, chunk: Arc::new(chunk) });
     }
 
     /// Appends records of an open transaction.
@@ -99,7 +113,7 @@ impl Partition {
         self.end += chunk.len() as i64;
         self.bytes += chunk.size();
         self.open.insert(base, transaction);
-        self.slots.push_back(Slot { end: self.end, chunk: Arc::new(chunk) });
+        self.slots.push_back(Slot { end: self.end, epoch: 0, chunk: Arc::new(chunk) });
     }
 
     /// Decides a transaction: its records become visible, or are gone; a marker takes one offset.
@@ -121,12 +135,23 @@ impl Partition {
         self.end += 1;
     }
 
-    /// Collects up to `max` visible records from `position` on; returns how many, and where the reader stands then.
-    pub(super) fn read(&mut self, position: i64, max: usize, pieces: &mut Vec<Piece>) -> (usize, i64) {
+    /// The barrier that the next visible record from `position` on stands behind; none where there is no such record.
+    pub(super) fn next_epoch(&mut self, position: i64) -> Option<u64> {
+        self.roll();
+        let (stable, first) = (self.stable(), self.slots.partition_point(|slot| slot.end <= position));
+        self.slots.get(first).filter(|slot| slot.chunk.base() < stable).map(|slot| slot.epoch)
+    }
+
+    /// Collects up to `max` visible records from `position` on, of those behind no later barrier than `epoch`; returns how
+    /// many, and where the reader stands then.
+    pub(super) fn read(&mut self, position: i64, max: usize, epoch: u64, pieces: &mut Vec<Piece>) -> (usize, i64) {
         self.roll();
         let (stable, mut left) = (self.stable(), max);
         let first = self.slots.partition_point(|slot| slot.end <= position);
         for slot in self.slots.range(first..).take_while(|slot| slot.chunk.base() < stable) {
+            if slot.epoch > epoch {
+                return (max - left, position.max(slot.chunk.base()));
+            }
             let from = slot.chunk.index_of(position);
             let to = slot.chunk.len().min(from + left);
             if from < to {
@@ -170,7 +195,7 @@ impl Partition {
                 let newest = chunk.key(index).is_none_or(|key| newest[key] == chunk.offset(index));
                 newest && !chunk.is_tombstone(index)
             });
-            kept.map(|chunk| Slot { end: slot.end, chunk: Arc::new(chunk) })
+            kept.map(|chunk| Slot { end: slot.end, epoch: slot.epoch, chunk: Arc::new(chunk) })
         });
         let mut slots: VecDeque<Slot> = kept.collect();
         self.clean = slots.iter().map(|slot| slot.chunk.size()).sum();

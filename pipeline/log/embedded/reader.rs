@@ -78,7 +78,7 @@ impl EmbeddedReader {
         let (mut left, mut pieces) = (POLL_RECORDS, Vec::new());
         for (number, place) in self.places.iter_mut().enumerate() {
             let partition = &mut state.topics[place.at.0].partitions[place.at.1 as usize];
-            let (records, next) = partition.read(place.position, left, &mut pieces);
+            let (records, next) = partition.read(place.position, left, u64::MAX, &mut pieces);
             left -= records;
             self.pieces.extend(pieces.drain(..).map(|piece| (number, piece)));
             if next > place.position {

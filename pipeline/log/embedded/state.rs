@@ -56,6 +56,8 @@ pub(super) struct State {
     /// How many threads wait for a change.
     pub(super) waiting: usize,
     pub(super) stopped: bool,
+    /// Barriers so far.
+    pub(super) epoch: u64,
     /// Whether records that nobody needs are dropped.
     trims: bool,
 }

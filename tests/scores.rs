@@ -1,0 +1,148 @@
+//! Candidates are answered with what the log said before them, however the work is cut.
+
+use std::collections::BTreeMap;
+
+use pipeline::run::{Append, Feed, RunError};
+use serde_json::{Value, json};
+
+use crate::path::outputs_of;
+use crate::streams::{self, Dice};
+
+/// Lines of several topics in one order.
+#[derive(Clone, Default)]
+struct Script(Vec<(&'static str, Vec<u8>)>);
+
+impl Feed for Script {
+    fn partitions(&self, _: &str) -> i32 {
+        1
+    }
+
+    fn feed(&mut self, append: &mut Append<'_>) -> Result<(), RunError> {
+        self.0.iter().try_for_each(|(topic, line)| append(topic, 0, line))
+    }
+}
+
+impl Script {
+    fn then(mut self, topic: &'static str, line: Value) -> Self {
+        self.0.push((topic, serde_json::to_vec(&line).unwrap()));
+        self
+    }
+
+    fn asks(self, request_id: &str, user_id: &str, item_ids: &[&str]) -> Self {
+        let asked = json!({"request_id": request_id, "user_id": user_id, "time": 9, "item_ids": item_ids});
+        self.then("candidates", asked)
+    }
+
+    fn answers(&mut self, settings: &[(&str, Value)]) -> (BTreeMap<String, Value>, Vec<Value>) {
+        let enabled = [("candidates.enabled", true.into())];
+        let settings: Vec<_> = enabled.into_iter().chain(settings.iter().cloned()).collect();
+        let (_, mut outputs) = outputs_of(self, &settings, "");
+        let by_id = |answer: Value| (answer["request_id"].as_str().unwrap().to_string(), answer);
+        let scores = outputs.remove("scores").unwrap();
+        let count = scores.len();
+        let answers: BTreeMap<_, _> = scores.into_iter().map(by_id).collect();
+        assert_eq!(answers.len(), count, "no request is answered twice");
+        (answers, outputs.remove("dead-letters").unwrap())
+    }
+}
+
+/// Events, requests and feedback of some users.
+fn stream(seed: u64, count: usize) -> Script {
+    let (events, _) = streams::events(seed, count, 20);
+    let mut dice = Dice(seed);
+    let mut script = Script::default();
+    for (n, event) in events.into_iter().enumerate() {
+        script.0.push(("events", event));
+        let (user, item) = (format!("u{}", dice.below(22)), format!("i{}", dice.below(40)));
+        match dice.below(6) {
+            0 => {
+                let items: Vec<String> = (0..dice.below(6)).map(|_| format!("i{}", dice.below(40))).collect();
+                let items: Vec<&str> = items.iter().map(String::as_str).collect();
+                script = script.asks(&format!("r{n}"), &user, &items);
+            }
+            1 | 2 => {
+                let given = json!({"user_id": user, "time": n, "item_id": item, "label": dice.below(2)});
+                script = script.then("feedback", given);
+            }
+            3 if n % 50 == 0 => script = script.then("forget", json!({ "user_id": user })),
+            _ => {}
+        }
+    }
+    script
+}
+
+#[test]
+fn cutting_changes_no_answer() {
+    let mut script = stream(5, 3000);
+    let asked = script.0.iter().filter(|(topic, _)| *topic == "candidates").count();
+    let cuts: [&[(&str, Value)]; 4] = [
+        &[("engine.batch_rows", 100_000.into())],
+        &[("engine.batch_rows", 7.into()), ("engine.commit_interval_ms", 1.into())],
+        &[("engine.workers", 3.into()), ("engine.commit_interval_ms", 3.into())],
+        &[("state.memory_limit", "1000B".into()), ("engine.commit_interval_ms", 2.into())],
+    ];
+    let mut first: Option<BTreeMap<String, Value>> = None;
+    for cut in cuts {
+        let fixed = [("partitions", 3.into()), ("candidates.counted_items_max", 16.into())];
+        let (answers, _) = script.answers(&[&fixed[..], cut].concat());
+        assert_eq!(answers.len(), asked, "{cut:?}");
+        let first = first.get_or_insert_with(|| answers.clone());
+        assert_eq!(*first, answers, "{cut:?}");
+    }
+    let first = first.unwrap();
+    let rates: Vec<f64> = first.values().flat_map(|answer| answer["scores"].as_array().unwrap()).map(rate).collect();
+    assert!(rates.iter().any(|rate| *rate > 0.55) && rates.iter().any(|rate| *rate < 0.45), "{rates:?}");
+}
+
+fn rate(of: &Value) -> f64 {
+    of["rate"].as_f64().unwrap()
+}
+
+#[test]
+fn an_answer_sees_what_stands_before_it_in_the_order_of_its_items() {
+    let taken = |item: &str| json!({"user_id": "ada", "time": 5, "item_id": item, "label": 1});
+    let (answers, dead) = Script::default()
+        .asks("before", "ada", &["b", "a", "b"])
+        .then("feedback", taken("a"))
+        .asks("between", "ada", &["b", "a"])
+        .then("feedback", taken("a"))
+        .asks("after", "ada", &["b", "a"])
+        .asks("nobody", "who", &["a", "unheard"])
+        .asks("nothing", "ada", &[])
+        .answers(&[("partitions", 1.into())]);
+    assert_eq!(dead, Vec::<Value>::new());
+    let of = |id: &str| {
+        let items = answers[id]["scores"].as_array().unwrap();
+        items.iter().map(|of| (of["item_id"].as_str().unwrap(), rate(of))).collect::<Vec<_>>()
+    };
+    assert_eq!(of("before"), [("b", 0.5), ("a", 0.5), ("b", 0.5)], "nothing is known");
+    // One of one was taken: (1 + 1) / (1 + 2) of all, and of the item (1 + 20 * 2/3) / (1 + 20).
+    let close = |id: &str, wanted: &[f64]| {
+        let got: Vec<f64> = of(id).iter().map(|(_, rate)| *rate).collect();
+        assert!(
+            got.len() == wanted.len() && got.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{id}: {got:?}"
+        );
+    };
+    close("between", &[2.0 / 3.0, (1.0 + 20.0 * 2.0 / 3.0) / 21.0]);
+    close("after", &[0.75, (2.0 + 20.0 * 0.75) / 22.0]);
+    close("nobody", &[(2.0 + 20.0 * 0.75) / 22.0, 0.75]);
+    assert_eq!(of("nothing"), []);
+    let after = &answers["after"];
+    assert_eq!((&after["user_id"], &after["time"], &after["model_versions"]), (&"ada".into(), &9.into(), &json!({})));
+}
+
+#[test]
+fn what_cannot_be_answered_is_a_dead_letter() {
+    let (answers, dead) = Script::default()
+        .asks("many", "ada", &["a", "b", "c"])
+        .then("candidates", json!({"request_id": "none", "user_id": "ada", "time": 5}))
+        .then("feedback", json!({"user_id": "ada", "time": 5, "label": 1}))
+        .asks("good", "ada", &["a"])
+        .answers(&[("candidates.items_max", 2.into())]);
+    assert_eq!(answers.keys().collect::<Vec<_>>(), ["good"]);
+    let errors: Vec<&str> = dead.iter().map(|letter| letter["error"].as_str().unwrap()).collect();
+    for part in ["more than candidates.items_max = 2", "`item_ids` is missing", "`item_id` is missing"] {
+        assert!(errors.iter().any(|error| error.contains(part)), "{part}: {errors:?}");
+    }
+}
