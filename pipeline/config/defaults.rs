@@ -1,10 +1,11 @@
 //! The value of every setting that is not set.
 
 use super::{
-    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors,
-    KafkaSettings, Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route, SdimSettings, Size, StateSettings,
-    TopicSettings, ViewSettings,
+    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings,
+    ItemSettings, ItemVectors, KafkaSettings, Learn, LogFormat, LogSettings, PromptTppSettings, Role, Route,
+    SdimSettings, Size, StateSettings, TopicSettings, VectorSource, ViewSettings,
 };
+use shaders::sdim::{BITS, GROUP_BITS};
 
 impl Default for Config {
     fn default() -> Self {
@@ -26,6 +27,7 @@ impl Default for Config {
             encodings: Default::default(),
             candidates: CandidateSettings::default(),
             sdim: SdimSettings::default(),
+            items: ItemSettings::default(),
             prompt_tpp: PromptTppSettings::default(),
             log: LogSettings::default(),
         }
@@ -102,7 +104,21 @@ impl Default for CandidateSettings {
 
 impl Default for SdimSettings {
     fn default() -> Self {
-        Self { enabled: false, items: ItemVectors::Topic, dim: 64, window: 1024, tables: 4096 }
+        Self {
+            enabled: false,
+            items: ItemVectors::Topic,
+            dim: 64,
+            window: 1024,
+            tables: 4096,
+            bits: BITS,
+            group_bits: GROUP_BITS,
+        }
+    }
+}
+
+impl Default for ItemSettings {
+    fn default() -> Self {
+        Self { vectors: VectorSource::Topic }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use schemas::event::{ColumnType, EventColumns};
 use serde_json::{Map, Value};
+use shaders::sdim::GROUPS_MAX;
 
 use super::error::ConfigError;
 use super::layers::{self, Leaf};
@@ -110,6 +111,15 @@ fn together(config: &Config) -> Result<(), ConfigError> {
                 config.sdim.window, config.history.max_events
             ),
             "raise history.max_events or lower sdim.window",
+        );
+    }
+    let (bits, group_bits) = (config.sdim.bits, config.sdim.group_bits);
+    if !bits.is_multiple_of(group_bits) || bits / group_bits > GROUPS_MAX {
+        return wrong(
+            format!(
+                "sdim.bits={bits} hyperplanes are no whole number of groups of sdim.group_bits={group_bits}, or more than {GROUPS_MAX}"
+            ),
+            "set sdim.bits to a multiple of sdim.group_bits, like 48 and 3, or 96 and 6",
         );
     }
     if config.prompt_tpp.enabled && config.route == super::Route::Direct {

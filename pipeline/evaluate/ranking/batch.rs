@@ -43,8 +43,7 @@ pub fn embedding_rows(log: &Log) -> Vec<u32> {
 impl Batches<'_> {
     /// The examples of some requests, for a model of the kind `long`.
     pub fn examples(&self, long: Long, interest: &Interest, requests: &[&Request]) -> Examples {
-        let mut examples =
-            Examples { behavior_offsets: vec![0], candidate_offsets: vec![0], ..Examples::default() };
+        let mut examples = Examples { behavior_offsets: vec![0], candidate_offsets: vec![0], ..Examples::default() };
         if !interest.found_offsets.is_empty() {
             examples.found_offsets.push(0);
         }

@@ -1,6 +1,7 @@
 //! Input records as a log: users, items, categories and actions become numbers.
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
+
 use schemas::event::EventColumns;
 
 use super::RankingError;
@@ -57,8 +58,12 @@ struct Names(HashMap<Box<str>, u32>);
 
 impl Names {
     fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.0.get(name) {
+            return number;
+        }
         let next = u32::try_from(self.0.len()).expect("fewer names than bytes of memory");
-        *self.0.entry_ref(name).or_insert(next)
+        self.0.insert(name.into(), next);
+        next
     }
 }
 
@@ -181,11 +186,7 @@ impl Reader {
 ///
 /// A click of a request's item is one whatever else was said of it. Where an item stands in a request more than once,
 /// the first feedback is of the first place, the second of the second, and so on around.
-fn label(
-    requests: &mut [Labelled],
-    by_id: &HashMap<(u32, Box<str>), u32>,
-    feedback: &[Feedback],
-) -> Vec<Mark> {
+fn label(requests: &mut [Labelled], by_id: &HashMap<(u32, Box<str>), u32>, feedback: &[Feedback]) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut told: HashMap<(u32, u32), usize> = HashMap::new();
     for Feedback { user, time_ms, request, item, label } in feedback {

@@ -24,7 +24,9 @@ impl Logistic {
         let mut row = vec![1.0; n];
         for _ in 0..STEPS {
             let (mut hessian, mut gradient) = (vec![0.0; n * n], vec![0.0; n]);
-            for ((inputs, label), _) in inputs.chunks_exact(width).zip(labels).zip(chosen).filter(|(_, chosen)| **chosen) {
+            for ((inputs, label), _) in
+                inputs.chunks_exact(width).zip(labels).zip(chosen).filter(|(_, chosen)| **chosen)
+            {
                 fit.standardize(inputs, &mut row[1..]);
                 let p = fit.of_standard(&row);
                 let (slope, error) = (p * (1.0 - p), f64::from(u8::from(*label)) - p);

@@ -28,8 +28,8 @@ pub mod logistic;
 pub mod metrics;
 pub mod replay;
 pub mod report;
-
-
+#[cfg(test)]
+mod tests;
 pub mod train;
 pub mod untrained;
 
@@ -110,10 +110,13 @@ pub fn rows() -> impl Iterator<Item = &'static str> {
 pub fn evaluate(log: &Log, device: &shaders::Device, options: &Options) -> Result<Report, RankingError> {
     let keys = Keys::new(log, options.vectors);
     let replay = Replay::new(log, &keys, options.history_max);
-    let mut report = Report::new(log, match keys.source {
-        Source::Topic => "topic",
-        Source::CoOccurrence => "co-occurrence",
-    });
+    let mut report = Report::new(
+        log,
+        match keys.source {
+            Source::Topic => "topic",
+            Source::CoOccurrence => "co-occurrence",
+        },
+    );
     for name in UNTRAINED.into_iter().filter(|name| options.wants(name)) {
         let row = match name {
             "popularity" => untrained::popularity,

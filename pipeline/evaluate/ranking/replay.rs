@@ -29,7 +29,8 @@ impl Replay {
     /// Plays `log`. A request sees what is strictly older, and of its user's history the newest `history_max`.
     pub fn new(log: &Log, keys: &Keys, history_max: usize) -> Self {
         let features = log.feature_names.iter();
-        let forms = features.flat_map(|name| ["", "_centered", "_rank", "_inverse"].map(|form| format!("{name}{form}")));
+        let forms =
+            features.flat_map(|name| ["", "_centered", "_rank", "_inverse"].map(|form| format!("{name}{form}")));
         let names: Vec<String> = INPUTS.map(str::to_owned).into_iter().chain(forms).collect();
         let mut replay = Self {
             inputs: Vec::with_capacity(names.len() * log.candidates.len()),
@@ -49,8 +50,7 @@ impl Replay {
             replay.cosines.extend(&seen.cosines);
             for (at, &item) in log.candidates[request.candidates.clone()].iter().enumerate() {
                 let [cosine_max, cosine_mean] = seen.recent[at];
-                let candidate =
-                    Candidate { item: u64::from(item), last_seen: seen.last[at], cosine_max, cosine_mean };
+                let candidate = Candidate { item: u64::from(item), last_seen: seen.last[at], cosine_max, cosine_mean };
                 counters.rates.inputs(&counters.users[request.user as usize], &candidate, &mut replay.inputs);
                 replay.inputs.resize(replay.inputs.len() + log.features.len() * FORMS, 0.0);
             }

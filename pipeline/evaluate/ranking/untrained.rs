@@ -18,10 +18,7 @@ pub struct Scored {
 
 /// By candidate: whether its request is of one of these parts.
 fn of_parts(log: &Log, parts: &[Part]) -> Vec<bool> {
-    log.requests
-        .iter()
-        .flat_map(|request| request.candidates.clone().map(|_| parts.contains(&request.part)))
-        .collect()
+    log.requests.iter().flat_map(|request| request.candidates.clone().map(|_| parts.contains(&request.part))).collect()
 }
 
 /// A score as a probability, with what all scores took: fitted on the validation part, its order unchanged.
