@@ -33,6 +33,7 @@ mod path;
 /// Records and users out of all proportion.
 mod pressure;
 /// State that cannot be had.
+mod rankings;
 mod recovery;
 /// Snapshots in a store that speaks S3.
 mod s3;

@@ -5,7 +5,7 @@
 
 use schemas::event::{ColumnType, TIME_END_MS};
 use serde_json::{Value, json};
-use shaders::sdim::{BITS_MAX, GROUP_BITS_MAX};
+use shaders::sdim::GROUP_BITS_MAX;
 use tracing_subscriber::EnvFilter;
 
 use super::{Size, Ttl};
@@ -116,7 +116,7 @@ pub const SETTINGS: &[Setting] = &[
     must("sdim.dim", from_to(1, 1024)),
     must("sdim.window", from_to(1, 1 << 16)),
     must("sdim.tables", from_to(1, 1 << 24)),
-    must("sdim.bits", from_to(1, BITS_MAX as i64)),
+    must("sdim.bits", from_to(3, 252)),
     must("sdim.group_bits", from_to(1, GROUP_BITS_MAX as i64)),
     must("items.vectors", Kind::Choice(&["topic", "co-occurrence"])),
     must("prompt_tpp.enabled", Kind::Boolean),

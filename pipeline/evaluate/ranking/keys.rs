@@ -42,6 +42,8 @@ pub struct Version {
     dim: usize,
     /// (items, dim): unit vectors; zero where an item has none
     pub vectors: Vec<f32>,
+    /// (items): whether it has one
+    known: Vec<bool>,
 }
 
 impl Keys {
@@ -51,7 +53,7 @@ impl Keys {
             let dim = log.items.dim;
             let mut vectors = log.items.vectors.clone();
             vectors.chunks_exact_mut(dim).for_each(to_unit);
-            return Self { source: wanted, dim, versions: vec![Version { from_ms: i64::MIN, dim, vectors }] };
+            return Self { source: wanted, dim, versions: vec![Version::new(i64::MIN, dim, vectors)] };
         }
         Self { source: Source::CoOccurrence, dim: DIM, versions: co_occurrence(log) }
     }
@@ -73,9 +75,14 @@ impl Keys {
 }
 
 impl Version {
+    fn new(from_ms: i64, dim: usize, vectors: Vec<f32>) -> Self {
+        let known = vectors.chunks_exact(dim).map(|vector| vector.iter().any(|x| *x != 0.0)).collect();
+        Self { from_ms, dim, vectors, known }
+    }
+
     /// Whether an item has a vector.
     pub fn knows(&self, item: u32) -> bool {
-        self.of(item).iter().any(|x| *x != 0.0)
+        self.known[item as usize]
     }
 
     /// The vector of an item.
@@ -94,7 +101,7 @@ fn to_unit(vector: &mut [f32]) {
 /// The versions of co-occurrence, the first of which is made of nothing.
 fn co_occurrence(log: &Log) -> Vec<Version> {
     let hashed: Vec<f32> = log.items.names.iter().flat_map(|name| hashed_vector(name, DIM)).collect();
-    let mut versions = vec![Version { from_ms: i64::MIN, dim: DIM, vectors: hashed }];
+    let mut versions = vec![Version::new(i64::MIN, DIM, hashed)];
     let mut counts = Counts::new(PAIRS_MAX);
     let (mut known, mut newest) = (0, None);
     for from_ms in borders(log) {
@@ -115,7 +122,7 @@ fn co_occurrence(log: &Log) -> Vec<Version> {
         for (&item, vector) in told.items.iter().zip(told.vectors.chunks_exact(DIM)) {
             vectors[item as usize * DIM..][..DIM].copy_from_slice(vector);
         }
-        versions.push(Version { from_ms, dim: DIM, vectors });
+        versions.push(Version::new(from_ms, DIM, vectors));
         newest = Some(told);
     }
     versions
