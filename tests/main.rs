@@ -32,8 +32,9 @@ mod outside;
 mod path;
 /// Records and users out of all proportion.
 mod pressure;
-/// State that cannot be had.
+/// Reports of how well candidates are ranked.
 mod rankings;
+/// State that cannot be had.
 mod recovery;
 /// Snapshots in a store that speaks S3.
 mod s3;
