@@ -20,7 +20,7 @@ struct Records {
 
 impl Records {
     fn new(dice: &mut Dice, count: u64, span: std::ops::Range<i64>) -> Self {
-        let mut time = |dice: &mut Dice| span.start + dice.below((span.end - span.start) as u64) as i64;
+        let time = |dice: &mut Dice| span.start + dice.below((span.end - span.start) as u64) as i64;
         let mut records = Self { behaviors: Vec::new(), requests: Vec::new(), marks: Vec::new() };
         for _ in 0..count {
             let (user, item) = (dice.below(3) as u32, dice.below(u64::from(ITEMS)) as u32);
