@@ -55,6 +55,10 @@ fn wrong_usage_ends_with_2_and_says_what_where_and_what_to_do() {
         (&["demo", "--users", "1"], &["--users"]),
         (&["bench", "nothing"], &["path"]),
         (&["train", "sdim"], &["sdim", "prompt_tpp"]),
+        (
+            &["evaluate", "sdim", "--input", "events=a.jsonl", "--rows", "sdmi"],
+            &["no row `sdmi`", "popularity", "muse"],
+        ),
         (&["train", "prompt_tpp", "--input", "events=a.jsonl"], &["--output"]),
     ] {
         let (status, error) = fails(arguments);

@@ -172,6 +172,9 @@ fn a_value_out_of_its_range_is_refused_with_what_is_allowed() {
     has(&error("", &[], &["app="]), &["`app`"]);
     let window = ["sdim.enabled=true", "sdim.window=2000"];
     has(&error("", &[], &window), &["sdim.window=2000", "history.max_events=1024"]);
+    has(&error("", &[], &["sdim.bits=50"]), &["sdim.bits=50", "sdim.group_bits=3", "96 and 6"]);
+    has(&error("", &[], &["sdim.bits=160", "sdim.group_bits=1"]), &["sdim.bits=160", "127"]);
+    load("", &[], &["sdim.bits=160", "sdim.group_bits=10"]).unwrap();
 }
 
 /// The settings that the check over a real broker passes.

@@ -32,6 +32,8 @@ mod outside;
 mod path;
 /// Records and users out of all proportion.
 mod pressure;
+/// Reports of how well candidates are ranked.
+mod rankings;
 /// State that cannot be had.
 mod recovery;
 /// Snapshots in a store that speaks S3.

@@ -190,11 +190,7 @@ fn what_is_wrong_with_a_source_is_said_with_its_place() {
     let bytes = std::fs::read(&torn).unwrap();
     std::fs::write(&torn, &bytes[..bytes.len() - 9]).unwrap();
     says(failure(torn.display()), &["torn.jsonl.gz", "correct the file"]);
-    for (argument, part) in [
-        ("events", "TOPIC=SOURCE"),
-        ("clicks=a.jsonl", "unknown topic `clicks`"),
-        ("feedback=a.jsonl", "not read by this version"),
-    ] {
+    for (argument, part) in [("events", "TOPIC=SOURCE"), ("clicks=a.jsonl", "unknown topic `clicks`")] {
         let error = Input::parse_all(&[argument.into()]).unwrap_err();
         assert!(error.usage);
         says(

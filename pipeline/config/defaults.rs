@@ -1,10 +1,11 @@
 //! The value of every setting that is not set.
 
 use super::{
-    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemVectors,
+    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemSettings, ItemVectors,
     KafkaSettings, Learn, LogFormat, LogSettings, MuseSettings, PromptTppSettings, Role, Route, SdimSettings, Size,
-    StateSettings, TopicSettings, Unlabeled, ViewSettings,
+    StateSettings, TopicSettings, Unlabeled, VectorSource, ViewSettings,
 };
+use shaders::sdim::{BITS, GROUP_BITS};
 
 impl Default for Config {
     fn default() -> Self {
@@ -27,6 +28,7 @@ impl Default for Config {
             candidates: CandidateSettings::default(),
             sdim: SdimSettings::default(),
             muse: MuseSettings::default(),
+            items: ItemSettings::default(),
             prompt_tpp: PromptTppSettings::default(),
             log: LogSettings::default(),
         }
@@ -113,7 +115,21 @@ impl Default for CandidateSettings {
 
 impl Default for SdimSettings {
     fn default() -> Self {
-        Self { enabled: false, items: ItemVectors::Topic, dim: 64, window: 1024, tables: 4096, bits: 48, group_bits: 3 }
+        Self {
+            enabled: false,
+            items: ItemVectors::Topic,
+            dim: 64,
+            window: 1024,
+            tables: 4096,
+            bits: BITS,
+            group_bits: GROUP_BITS,
+        }
+    }
+}
+
+impl Default for ItemSettings {
+    fn default() -> Self {
+        Self { vectors: VectorSource::Topic }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use schemas::event::{ColumnType, EventColumns};
 use serde_json::{Map, Value};
+use shaders::sdim::GROUPS_MAX;
 
 use super::error::ConfigError;
 use super::layers::{self, Leaf};
@@ -112,13 +113,13 @@ fn together(config: &Config) -> Result<(), ConfigError> {
             "raise history.max_events or lower sdim.window",
         );
     }
-    if !config.sdim.bits.is_multiple_of(config.sdim.group_bits) || config.sdim.bits / config.sdim.group_bits > 127 {
+    let (bits, group_bits) = (config.sdim.bits, config.sdim.group_bits);
+    if !bits.is_multiple_of(group_bits) || bits / group_bits > GROUPS_MAX {
         return wrong(
             format!(
-                "sdim.bits={} are not 1 to 127 groups of sdim.group_bits={}",
-                config.sdim.bits, config.sdim.group_bits
+                "sdim.bits={bits} hyperplanes are no whole number of groups of sdim.group_bits={group_bits}, or more than {GROUPS_MAX}"
             ),
-            "set them to 48 and 3, or 96 and 6",
+            "set sdim.bits to a multiple of sdim.group_bits, like 48 and 3, or 96 and 6",
         );
     }
     if config.candidates.enabled && config.route == super::Route::Direct {

@@ -71,6 +71,8 @@ pub struct Config {
     pub sdim: SdimSettings,
     /// MUSE.
     pub muse: MuseSettings,
+    /// What is known of items.
+    pub items: ItemSettings,
     /// PromptTPP.
     pub prompt_tpp: PromptTppSettings,
     /// Logs of this process.
@@ -293,10 +295,28 @@ pub struct SdimSettings {
     pub window: usize,
     /// Users whose tables are kept in memory.
     pub tables: usize,
-    /// Bits of the hash that scores are read by, and of a group of it.
+    /// Hyperplanes that candidates and behaviors are hashed by.
     pub bits: usize,
-    /// Bits of a group.
+    /// Hyperplanes that name a bucket.
     pub group_bits: usize,
+}
+
+/// `items.*`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ItemSettings {
+    /// Where the vectors come from that attention compares.
+    pub vectors: VectorSource,
+}
+
+/// Where the vectors come from that attention compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VectorSource {
+    /// The `items` topic.
+    Topic,
+    /// What stands together in the log.
+    CoOccurrence,
 }
 
 /// `prompt_tpp.*`

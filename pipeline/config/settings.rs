@@ -5,6 +5,7 @@
 
 use schemas::event::{ColumnType, TIME_END_MS};
 use serde_json::{Value, json};
+use shaders::sdim::GROUP_BITS_MAX;
 use tracing_subscriber::EnvFilter;
 
 use super::{Size, Ttl};
@@ -122,8 +123,9 @@ pub const SETTINGS: &[Setting] = &[
     must("sdim.dim", from_to(1, 1024)),
     must("sdim.window", from_to(1, 1 << 16)),
     must("sdim.tables", from_to(1, 1 << 24)),
-    must("sdim.bits", from_to(1, 256)),
-    must("sdim.group_bits", from_to(1, 12)),
+    must("sdim.bits", from_to(3, 252)),
+    must("sdim.group_bits", from_to(1, GROUP_BITS_MAX as i64)),
+    must("items.vectors", Kind::Choice(&["topic", "co-occurrence"])),
     must("muse.enabled", Kind::Boolean),
     must("muse.found", from_to(1, 255)),
     must("prompt_tpp.enabled", Kind::Boolean),

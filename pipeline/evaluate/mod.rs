@@ -20,6 +20,7 @@
 //! - [`neural`]: PromptTPP, frozen and learning in five ways.
 //! - [`mixture`]: log-normal mixtures of gaps.
 //! - [`bootstrap`]: intervals by resampling users. [`sample`]: figures of a sample.
+//! - [`ranking`]: candidates ranked by counters, attention, SDIM and MUSE: a protocol of its own.
 //! - [`report`]: the JSON and the tables that are printed.
 //! - [`regimes`]: a process of known truth whose regime changes.
 
@@ -32,6 +33,7 @@ pub mod mixture;
 pub mod neural;
 pub mod past;
 pub mod prequential;
+pub mod ranking;
 pub mod regimes;
 pub mod report;
 pub mod sample;

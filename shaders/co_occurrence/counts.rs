@@ -37,18 +37,21 @@ impl Counts {
     }
 
     /// The pairs that are known, ascending, each with its weight in units of 1/60.
-    pub fn pairs(mut self) -> Vec<(u64, u32)> {
+    pub fn pairs(&mut self) -> &[(u64, u32)] {
         self.settle();
-        self.pairs
+        &self.pairs
     }
 
     /// Unit vectors of length `dim`; equal counts and seeds give equal vectors.
-    pub fn vectors(self, dim: usize, seed: u64) -> Vectors {
-        spectrum::vectors(&self.pairs(), dim, seed)
+    pub fn vectors(&mut self, dim: usize, seed: u64) -> Vectors {
+        spectrum::vectors(self.pairs(), dim, seed)
     }
 
     /// Merges the fresh pairs, and forgets the lightest where there are too many.
     fn settle(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
         self.fresh.sort_unstable_by_key(|(pair, _)| *pair);
         let mut merged: Vec<(u64, u32)> = Vec::with_capacity(self.pairs.len() + self.fresh.len());
         let (mut old, mut new) = (self.pairs.iter().peekable(), self.fresh.iter().peekable());

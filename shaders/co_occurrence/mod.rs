@@ -17,8 +17,10 @@
 //!
 //! # Layout
 //! - [`counts`](Counts): pairs and their weights. `spectrum`: the matrix and its leading vectors.
+//! - [`align`](Vectors::aligned): a newer version, turned to lie as the older one did.
 //! - `orthonormal`: the small dense algebra that they need.
 
+mod align;
 mod counts;
 mod orthonormal;
 mod spectrum;

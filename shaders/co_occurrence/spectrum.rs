@@ -26,6 +26,9 @@ pub(super) fn vectors(pairs: &[(u64, u32)], dim: usize, seed: u64) -> Vectors {
     let mut items: Vec<u32> = pairs.iter().flat_map(|(pair, _)| halves(*pair)).collect();
     items.sort_unstable();
     items.dedup();
+    if items.is_empty() {
+        return Vectors { items, vectors: Vec::new() };
+    }
     let place = |item: u32| items.binary_search(&item).expect("an item of a pair") as u32;
     let placed: Vec<([u32; 2], u32)> = pairs.iter().map(|(pair, weight)| (halves(*pair).map(place), *weight)).collect();
     let matrix = information(&placed, items.len());
@@ -35,7 +38,7 @@ pub(super) fn vectors(pairs: &[(u64, u32)], dim: usize, seed: u64) -> Vectors {
     // The left vectors of the matrix within the basis: M ≈ Q (Qᵀ M), and (Qᵀ M)(Qᵀ M)ᵀ is small.
     let (values, rotations) = eigen(gram(&matrix.transposed_product(&basis, width), width), width);
     let mut vectors = vec![0.0; items.len() * dim];
-    for (row, out) in basis.chunks_exact(width.max(1)).zip(vectors.chunks_exact_mut(dim)) {
+    for (row, out) in basis.chunks_exact(width).zip(vectors.chunks_exact_mut(dim)) {
         for (k, (out, value)) in out.iter_mut().zip(&values).enumerate() {
             let turned: f64 = row.iter().zip(&rotations[k * width..]).map(|(&x, r)| f64::from(x) * r).sum();
             // λ = s², and U s^½ is asked for.
@@ -112,7 +115,7 @@ impl Sparse {
     /// M x, with x (n, width)
     fn product(&self, x: &[f32], width: usize) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        for (i, sums) in out.chunks_exact_mut(width.max(1)).enumerate() {
+        for (i, sums) in out.chunks_exact_mut(width).enumerate() {
             for (j, value) in self.row(i) {
                 sums.iter_mut().zip(&x[j * width..]).for_each(|(sum, x)| *sum += value * x);
             }
@@ -123,7 +126,7 @@ impl Sparse {
     /// Mᵀ x
     fn transposed_product(&self, x: &[f32], width: usize) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        for (i, row) in x.chunks_exact(width.max(1)).enumerate() {
+        for (i, row) in x.chunks_exact(width).enumerate() {
             for (j, value) in self.row(i) {
                 out[j * width..][..width].iter_mut().zip(row).for_each(|(sum, x)| *sum += value * x);
             }
