@@ -27,6 +27,7 @@
 //! leaves the registers. Vectors lie in tiles of 16 events, four components of each side by side, so that one
 //! instruction (or 16 lanes of a GPU) takes 16 events a step further.
 
+pub mod bench;
 mod block;
 mod cpu;
 mod select;

@@ -4,7 +4,7 @@
 //! integers below 2^24, and a score is one of them times a length, rounded once.
 
 use super::block::{LANES, Quad, Slice};
-use super::top::{Tops, key_of};
+use super::top::{Sorted, Tops, key_of};
 
 /// Candidates that one pass over a tile of events serves.
 pub(super) const SIDE: usize = 8;
@@ -99,6 +99,21 @@ pub(super) fn tile_products(isa: Isa, tile: &[Quad], side: &Side) -> [[i32; LANE
         #[expect(unsafe_code, reason = "the features were detected")]
         Isa::Avx2 => unsafe { avx2::tile_products(tile, side) },
         Isa::Plain => products(tile, side),
+    }
+}
+
+/// The best k of a candidate's list, in order.
+pub(super) fn sort(isa: Isa, tops: &mut Tops, candidate: usize, sorted: &mut Sorted) {
+    let k = tops.k();
+    let mut top = tops.of(candidate);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the features were detected")]
+        Isa::Vnni => unsafe { vnni::sort(&mut top, k, sorted) },
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the features were detected")]
+        Isa::Avx2 => unsafe { avx2::sort(&mut top, k, sorted) },
+        Isa::Plain => top.sort(k, sorted),
     }
 }
 

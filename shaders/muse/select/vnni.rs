@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::block::{LANES, Quad, Slice};
-use super::super::top::{Cut, Top, Tops, score_of};
+use super::super::top::{Cut, Sorted, Top, Tops, score_of};
 use super::{SIDE, Side};
 
 /// See [`super::select`].
@@ -111,11 +111,11 @@ fn put(top: &mut Top<'_>, place: usize, chosen: __mmask16, keys: __m512i, ages: 
 
 /// As [`Top::shrink`].
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,popcnt")]
+#[inline]
 fn shrink(top: &mut Top<'_>, k: usize) {
-    let Some(Cut { key, ties }) = top.cut(k) else { return };
+    let Some(Cut { key, ties }) = top.cut(k, |tiles, key| above(tiles, key)) else { return };
     let (len, mut kept, mut ties) = (*top.len, 0, ties as u32);
     let cut = _mm512_set1_epi32(key);
-    let mut least = _mm512_set1_epi32(i32::MAX);
     for place in (0..len).step_by(LANES) {
         let room = "lists are whole registers";
         let keys = load_keys(top.keys[place..].first_chunk().expect(room));
@@ -129,13 +129,61 @@ fn shrink(top: &mut Top<'_>, k: usize) {
                 ties -= 1;
             }
         }
-        least = _mm512_mask_min_epi32(least, chosen, least, keys);
         put(top, kept, chosen, keys, ages);
         kept += chosen.count_ones() as usize;
     }
-    debug_assert_eq!(kept, k);
     *top.len = kept;
-    *top.floor = score_of(_mm512_reduce_min_epi32(least));
+    *top.floor = score_of(key);
+}
+
+/// How many keys are above `key`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn above(tiles: &[[i32; LANES]], key: i32) -> usize {
+    let (key, one) = (_mm512_set1_epi32(key), _mm512_set1_epi32(1));
+    let mut counts = [_mm512_setzero_si512(); 2];
+    for (index, tile) in tiles.iter().enumerate() {
+        let above = _mm512_cmpgt_epi32_mask(load_keys(tile), key);
+        let count = &mut counts[index % 2];
+        *count = _mm512_mask_add_epi32(*count, above, *count, one);
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(counts[0], counts[1])) as usize
+}
+
+/// As [`Top::sort`].
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,popcnt")]
+pub fn sort(top: &mut Top<'_>, k: usize, sorted: &mut Sorted) {
+    shrink(top, k);
+    let (len, one) = (*top.len, _mm512_set1_epi32(1));
+    top.pad();
+    for first in (0..len).step_by(LANES) {
+        let keys = load_keys(top.keys[first..].first_chunk().expect("lists are whole registers"));
+        let mut better = [_mm512_setzero_si512(); 2];
+        let mut count = |place: usize, mask: __mmask16| {
+            let better = &mut better[place % 2];
+            *better = _mm512_mask_add_epi32(*better, mask, *better, one);
+        };
+        let own = len.min(first + LANES);
+        for (place, &other) in top.keys[..first].iter().enumerate() {
+            count(place, _mm512_cmpge_epi32_mask(_mm512_set1_epi32(other), keys));
+        }
+        for (place, &other) in top.keys[first..own].iter().enumerate() {
+            let other = _mm512_set1_epi32(other);
+            let later = 0xfffe_u16 << place;
+            let equal = _mm512_cmpeq_epi32_mask(other, keys) & later;
+            count(place, _mm512_cmpgt_epi32_mask(other, keys) | equal);
+        }
+        for (place, &other) in top.keys[own..len].iter().enumerate() {
+            count(place, _mm512_cmpgt_epi32_mask(_mm512_set1_epi32(other), keys));
+        }
+        let mut places = [0; LANES];
+        store(&mut places, _mm512_add_epi32(better[0], better[1]));
+        for (place, &better) in (first..own).zip(&places) {
+            sorted.keys[better as usize] = top.keys[place];
+            sorted.ages[better as usize] = top.ages[place];
+        }
+    }
+    sorted.len = len.min(k);
 }
 
 #[target_feature(enable = "avx512f")]

@@ -2,6 +2,7 @@
 
 mod golden;
 mod properties;
+mod speed;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

@@ -4,6 +4,7 @@ mod golden;
 mod normalizing;
 mod properties;
 mod reading;
+mod speed;
 mod twins;
 
 use rand_chacha::ChaCha8Rng;
