@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use super::{Block, Found, Gsu, quantize};
+use super::{Block, CHUNK_EVENTS, Config, Found, Gsu, quantize};
 use crate::{Device, Error};
 
 /// A user with `length` events, and candidates to be scored.
@@ -29,7 +29,13 @@ impl Request {
         }
         let candidates = unit_vectors(&mut random, candidates, dim);
         let (found, tiers) = (Found::default(), Vec::new());
-        Ok(Request { gsu: Gsu::new(device)?, block, candidates, found, tiers })
+        Ok(Request {
+            gsu: Gsu::new(device, Config { dim, chunks: length.div_ceil(CHUNK_EVENTS).max(1) })?,
+            block,
+            candidates,
+            found,
+            tiers,
+        })
     }
 
     /// Finds the 50 most similar events of each candidate.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Found;
 use super::block::{Block, LANES, square};
-use super::select::{Isa, SIDE, Side, select, sort};
+use super::shortlist::{Isa, SIDE, Side, shortlist, sort};
 use super::top::{Sorted, Tops, score_of};
 use crate::sdim::vectorized;
 
@@ -82,7 +82,7 @@ impl Searcher {
             candidates.chunks(SIDE * dim).map(|side| Side::new(dim, side.chunks_exact(dim))).collect();
         for slice in block.slices() {
             for (index, side) in sides.iter().enumerate() {
-                select(self.isa, &slice, side, &mut self.tops, index * SIDE);
+                shortlist(self.isa, &slice, side, &mut self.tops, index * SIDE);
             }
         }
     }

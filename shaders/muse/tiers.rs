@@ -3,7 +3,7 @@
 use super::Found;
 use super::block::{Block, LANES, square};
 use super::cpu::cosines;
-use super::select::{Isa, SIDE, Side, tile_products};
+use super::shortlist::{Isa, SIDE, Side, tile_products};
 use crate::sdim::vectorized;
 
 /// Tiers of width 0.1: 0 is -1 itself, 10 ends with 0, 20 with 1; 21 stays empty, for cosines here are never above 1.

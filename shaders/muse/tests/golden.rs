@@ -32,7 +32,7 @@ fn what_is_found_and_its_tiers_equal_the_published_ones() {
     block.push(Some(&EVENTS[5])).unwrap();
     assert_found(&block, [1, 2, 6], [1.0, 0.97273708, 0.86693247]);
 
-    let mut gsu = Gsu::new(&Device::Cpu).unwrap();
+    let mut gsu = Gsu::new(&Device::Cpu, Config { dim: 4, chunks: 0 }).unwrap();
     let (mut found, mut tiers) = (Found::default(), Vec::new());
     gsu.search(&block, &CANDIDATE, 3, &mut found).unwrap();
     gsu.tiers(&block, &CANDIDATE, &found, &mut tiers).unwrap();

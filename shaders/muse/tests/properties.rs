@@ -165,7 +165,7 @@ fn misfits_are_refused() {
     assert!(search(&block, &[1, 2, 3], 5).unwrap_err().to_string().contains("3 components"));
     assert!(search(&block, &[1, 2], 0).unwrap_err().to_string().contains("0 events"));
     assert!(search(&block, &[1, 2], 256).unwrap_err().to_string().contains("255"));
-    let mut gsu = Gsu::new(&Device::Cpu).unwrap();
+    let mut gsu = Gsu::new(&Device::Cpu, Config { dim: 2, chunks: 0 }).unwrap();
     let error = gsu.tiers(&block, &[1, 2], &Found::default(), &mut Vec::new()).unwrap_err().to_string();
     assert!(error.contains("found for 0"), "{error}");
     assert!(search(&block, &[1, 2], 5).unwrap().ages.is_empty());

@@ -77,14 +77,14 @@ impl Isa {
 }
 
 /// Offers the events of `slice`, newest first, to the candidates of `side`, which are `first` and on in `tops`.
-pub(super) fn select(isa: Isa, slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
+pub(super) fn shortlist(isa: Isa, slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the features were detected")]
-        Isa::Vnni => unsafe { vnni::select(slice, side, tops, first) },
+        Isa::Vnni => unsafe { vnni::shortlist(slice, side, tops, first) },
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the features were detected")]
-        Isa::Avx2 => unsafe { avx2::select(slice, side, tops, first) },
+        Isa::Avx2 => unsafe { avx2::shortlist(slice, side, tops, first) },
         Isa::Plain => plain(slice, side, tops, first, products),
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn sort(isa: Isa, tops: &mut Tops, candidate: usize, sorted: &mut Sor
     }
 }
 
-/// [`select`], whatever multiplies.
+/// [`shortlist`], whatever multiplies.
 #[inline(always)]
 fn plain(
     slice: &Slice<'_>,

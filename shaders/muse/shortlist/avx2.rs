@@ -6,9 +6,9 @@ use super::super::block::{LANES, Quad, Slice};
 use super::super::top::{Sorted, Top, Tops};
 use super::{SIDE, Side};
 
-/// See [`super::select`].
+/// See [`super::shortlist`].
 #[target_feature(enable = "avx2")]
-pub fn select(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
+pub fn shortlist(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
     super::plain(slice, side, tops, first, |tile, side| tile_products(tile, side));
 }
 

@@ -6,9 +6,9 @@ use super::super::block::{LANES, Quad, Slice};
 use super::super::top::{Cut, Sorted, Top, Tops, score_of};
 use super::{SIDE, Side};
 
-/// See [`super::select`].
+/// See [`super::shortlist`].
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512vnni,popcnt")]
-pub fn select(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
+pub fn shortlist(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
     let tiles = slice.tiles();
     let mut end = tiles.end;
     while end >= tiles.start + 2 {
@@ -158,26 +158,24 @@ pub fn sort(top: &mut Top<'_>, k: usize, sorted: &mut Sorted) {
     top.pad();
     for first in (0..len).step_by(LANES) {
         let keys = load_keys(top.keys[first..].first_chunk().expect("lists are whole registers"));
-        let mut better = [_mm512_setzero_si512(); 2];
-        let mut count = |place: usize, mask: __mmask16| {
-            let better = &mut better[place % 2];
-            *better = _mm512_mask_add_epi32(*better, mask, *better, one);
-        };
+        let mut better = _mm512_setzero_si512();
         let own = len.min(first + LANES);
-        for (place, &other) in top.keys[..first].iter().enumerate() {
-            count(place, _mm512_cmpge_epi32_mask(_mm512_set1_epi32(other), keys));
+        for &other in &top.keys[..first] {
+            let mask = _mm512_cmpge_epi32_mask(_mm512_set1_epi32(other), keys);
+            better = _mm512_mask_add_epi32(better, mask, better, one);
         }
         for (place, &other) in top.keys[first..own].iter().enumerate() {
             let other = _mm512_set1_epi32(other);
             let later = 0xfffe_u16 << place;
-            let equal = _mm512_cmpeq_epi32_mask(other, keys) & later;
-            count(place, _mm512_cmpgt_epi32_mask(other, keys) | equal);
+            let mask = _mm512_cmpgt_epi32_mask(other, keys) | _mm512_cmpeq_epi32_mask(other, keys) & later;
+            better = _mm512_mask_add_epi32(better, mask, better, one);
         }
-        for (place, &other) in top.keys[own..len].iter().enumerate() {
-            count(place, _mm512_cmpgt_epi32_mask(_mm512_set1_epi32(other), keys));
+        for &other in &top.keys[own..len] {
+            let mask = _mm512_cmpgt_epi32_mask(_mm512_set1_epi32(other), keys);
+            better = _mm512_mask_add_epi32(better, mask, better, one);
         }
         let mut places = [0; LANES];
-        store(&mut places, _mm512_add_epi32(better[0], better[1]));
+        store(&mut places, better);
         for (place, &better) in (first..own).zip(&places) {
             sorted.keys[better as usize] = top.keys[place];
             sorted.ages[better as usize] = top.ages[place];
