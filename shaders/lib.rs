@@ -6,7 +6,7 @@
 //! - `gpu`, `kernel`, `pass`, `buffers`: the little of wgpu that is needed, and its faults as values ([`Error`]).
 //! - `shared/*.wgsl`: snippets that stand in front of kernels. They declare no binding and no entry point.
 //! - [`ops`]: what models that learn are made of: operations recorded on a tape, forward and backward on both backends.
-//! - [`prompt_tpp`]: a room made of them.
+//! - [`prompt_tpp`], [`ranking`]: rooms made of them. `random`: the streams of random numbers that they begin with.
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
 //!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
 //! - [`muse`]: another: the search for what of a long history is like a candidate.
@@ -55,6 +55,8 @@ pub mod muse;
 pub mod ops;
 mod pass;
 pub mod prompt_tpp;
+mod random;
+pub mod ranking;
 pub mod sdim;
 #[cfg(test)]
 mod tidy;

@@ -337,7 +337,7 @@ impl Attention {
         let (queries, d) = (on.rows(self.query), on.columns(self.query));
         let [rows, prefix, own] = self.pack_keys(on)?;
         let parts = [on.data(self.query), on.data(self.y), on.gradient(self.y)];
-        let query = on.pack(3, &parts, queries, d)?;
+        let query = on.pack(3, &parts.map(|part| (part, d)), queries)?;
         let scales = on.saved(place, 3 * queries)?;
         let sight = &on.buffers.sights[&sight(on.tape, self)];
         let seen = sight.seen.buffer().clone();
@@ -369,8 +369,8 @@ impl Attention {
         let kinds = [Some(self.rows), Some(self.prefix), self.own];
         for (n, pair) in kinds.into_iter().enumerate() {
             let Some(KeyValue { key, value }) = pair else { continue };
-            let parts = [on.data(key), on.data(value)];
-            pairs[n] = on.pack(n, &parts, on.rows(key), on.columns(key))?;
+            let parts = [key, value].map(|part| (on.data(part), on.columns(part)));
+            pairs[n] = on.pack(n, &parts, on.rows(key))?;
         }
         Ok(pairs)
     }

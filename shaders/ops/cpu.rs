@@ -29,6 +29,8 @@ pub struct Run<T> {
     pub outputs: Vec<Vec<T>>,
     /// Per [`Tape::output_ids`]: (rows, columns).
     pub ids: Vec<Vec<u32>>,
+    /// Per [`Tape::trained_input`]: (rows, columns); empty where no gradient was asked for.
+    pub input_gradients: Vec<Vec<T>>,
 }
 
 /// A tape and the memory to run it on the CPU.
@@ -57,6 +59,16 @@ impl<T: Real> Cpu<T> {
         let group = || Group { blocks: Vec::new(), work: Work::new(&tape), run: Run::default() };
         let groups = (0..GROUPS).map(|_| group()).collect();
         Cpu { of_tables, tables: Work::new(&tape), transposes, groups, tape: tape.clone() }
+    }
+
+    /// The places in [`Feed::floats`] of what [`Run::input_gradients`] holds.
+    #[cfg(test)]
+    pub fn trained_inputs(&self) -> impl Iterator<Item = usize> {
+        let storage = |value: &super::tape::Value| self.tape.values[value.index].storage;
+        self.tape.trained_inputs.iter().map(move |value| match storage(value) {
+            Storage::Input { slot } => slot,
+            storage => panic!("an input is in {storage:?}"),
+        })
     }
 
     /// Runs the tape over the feed; where `gradient` is given, also backward, overwriting it with the gradient of the
@@ -150,11 +162,14 @@ impl<T: Real> Cpu<T> {
             losses: vec![0.0; self.tape.losses],
             outputs: vec![Vec::new(); self.tape.outputs.len()],
             ids: vec![Vec::new(); self.tape.output_ids.len()],
+            input_gradients: vec![Vec::new(); self.tape.trained_inputs.len()],
         };
         for group in self.groups.iter_mut().filter(|group| !group.blocks.is_empty()) {
             run.losses.iter_mut().zip(&group.work.losses).for_each(|(sum, loss)| *sum += loss);
             run.outputs.iter_mut().zip(&mut group.run.outputs).for_each(|(all, part)| all.append(part));
             run.ids.iter_mut().zip(&mut group.run.ids).for_each(|(all, part)| all.append(part));
+            let gradients = run.input_gradients.iter_mut().zip(&mut group.run.input_gradients);
+            gradients.for_each(|(all, part)| all.append(part));
         }
         run
     }
@@ -165,6 +180,7 @@ impl<T: Real> Group<T> {
         let tape = shared.tape;
         self.run.outputs.resize_with(tape.outputs.len(), Vec::new);
         self.run.ids.resize_with(tape.output_ids.len(), Vec::new);
+        self.run.input_gradients.resize_with(tape.trained_inputs.len(), Vec::new);
         self.work.losses.fill(0.0);
         if backward {
             self.zero_tables(tape);
@@ -184,7 +200,7 @@ impl<T: Real> Group<T> {
                 continue;
             }
             for (index, spec) in tape.values.iter().enumerate() {
-                if let (Axis::Ragged(_), Storage::Computed) = (spec.axis, spec.storage) {
+                if let (Axis::Ragged(_), Storage::Computed | Storage::Input { .. }) = (spec.axis, spec.storage) {
                     let len = block.rows(spec.axis) * spec.columns;
                     let gradient = &mut block.work.gradients[index];
                     gradient.clear();
@@ -193,6 +209,9 @@ impl<T: Real> Group<T> {
             }
             for (place, operation) in tape.operations.iter().enumerate().rev().filter(|(place, _)| !of_tables[*place]) {
                 operation.backward(place, &mut block);
+            }
+            for (gradients, &input) in self.run.input_gradients.iter_mut().zip(&tape.trained_inputs) {
+                gradients.extend_from_slice(block.gradient(input));
             }
         }
     }

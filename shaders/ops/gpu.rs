@@ -8,6 +8,7 @@ use super::attention::Attention;
 use super::cpu::Run;
 use super::kernels::Kernels;
 use super::tape::{Axis, Feed, Ids, Storage, Tape, Value};
+use super::target_attention::Reach;
 use super::{Operation, launch::Launch};
 use crate::buffers::{Readback, Scratch};
 use crate::pass::{Arena, Pass};
@@ -37,6 +38,8 @@ pub(crate) struct Buffers {
     pub owners: Vec<Scratch>,
     /// Per kind of attention, see [`Sight`].
     pub sights: HashMap<(usize, usize, usize), Sight>,
+    /// Per target attention, by its place: see [`Reach`].
+    pub reaches: HashMap<usize, Reach>,
     pub losses: Scratch,
     pub partials: Scratch,
     pub packed: [Scratch; 5],
@@ -76,6 +79,7 @@ impl OnGpu {
             offsets: many("bytes of offsets", tape.axes.len())?,
             owners: many("bytes of owners", tape.axes.len())?,
             sights: HashMap::new(),
+            reaches: HashMap::new(),
             losses: Scratch::new(gpu, "bytes of losses")?,
             partials: Scratch::new(gpu, "bytes of partial sums")?,
             packed: [packed()?, packed()?, packed()?, packed()?, packed()?],
@@ -196,7 +200,7 @@ impl OnGpu {
     }
 }
 
-/// What is read after a run, with its bytes: losses, outputs, chosen indexes, gradients of tensors.
+/// What is read after a run, with its bytes: losses, outputs, chosen indexes, gradients of tensors and of inputs.
 fn sources(tape: &Tape, buffers: &Buffers, feed: &Feed<f32>, gradient: bool) -> Vec<(wgpu::Buffer, u64)> {
     let bytes = |axis: Axis, columns: usize| 4 * (tape.rows(feed, axis) * columns) as u64;
     let mut sources = vec![(buffers.losses.buffer().clone(), 4 * tape.losses as u64)];
@@ -212,6 +216,10 @@ fn sources(tape: &Tape, buffers: &Buffers, feed: &Feed<f32>, gradient: bool) -> 
         if matches!(spec.storage, Storage::Tensor { .. }) {
             sources.push((buffers.gradients[index].buffer().clone(), bytes(spec.axis, spec.columns)));
         }
+    }
+    for value in tape.trained_inputs.iter().filter(|_| gradient) {
+        let spec = &tape.values[value.index];
+        sources.push((buffers.gradients[value.index].buffer().clone(), bytes(spec.axis, spec.columns)));
     }
     sources
 }
@@ -229,6 +237,7 @@ fn unpack(tape: &Tape, feed: &Feed<f32>, bytes: &[u8], gradient: Option<&mut [f3
     let outputs = tape.outputs.iter().map(|value| floats(next(len(value)))).collect();
     let ids_len = |ids: &Ids| tape.rows(feed, tape.ids[ids.index].axis) * tape.ids[ids.index].columns;
     let ids = tape.output_ids.iter().map(|ids| bytemuck::pod_collect_to_vec::<u8, u32>(next(ids_len(ids)))).collect();
+    let mut input_gradients = vec![Vec::new(); tape.trained_inputs.len()];
     if let Some(gradient) = gradient {
         gradient.fill(0.0);
         for spec in &tape.values {
@@ -237,8 +246,10 @@ fn unpack(tape: &Tape, feed: &Feed<f32>, bytes: &[u8], gradient: Option<&mut [f3
                 gradient[offset..offset + part.len()].copy_from_slice(&part);
             }
         }
+        let inputs = tape.trained_inputs.iter().zip(&mut input_gradients);
+        inputs.for_each(|(value, gradient)| *gradient = floats(next(len(value))));
     }
-    Run { losses, outputs, ids }
+    Run { losses, outputs, ids, input_gradients }
 }
 
 /// What tells the sights of attention operations apart.

@@ -75,18 +75,30 @@ kernels! {
     loss LossParams { rows, slot } [];
     mixture MixtureParams { rows, components, floor, gradient } ["grid", "lane", "survival"];
     mixture_nodes MixtureNodesParams { rows, components, floor } ["grid", "lane"];
+    multiply MultiplyParams { len, columns, target_stride, a_stride, b_stride, b_step, accumulate } ["grid", "lane"];
     norm NormParams { rows, columns, has_bias } ["grid", "lane"];
     norm_gradient NormGradientParams { rows, columns, centered, of_x } ["grid", "lane"];
     rotate RotateParams { len, columns, width } ["grid", "lane"];
     rotate_gradient RotateGradientParams { len, columns, width } ["grid", "lane"];
     segment SegmentParams { rows, columns, group, has_counts, mean, accumulate } ["grid", "lane"];
     segment_gradient SegmentGradientParams { len, columns, mean } ["grid", "lane"];
+    similarity SimilarityParams { rows, columns, a_stride, b_stride, scale } ["grid", "lane"];
+    similarity_gradient SimilarityGradientParams { rows, columns, a_stride, b_stride, scale, of_a, of_b } ["grid", "lane"];
     softmax SoftmaxParams { rows, columns } ["grid", "lane"];
     softmax_gradient SoftmaxGradientParams { rows, columns } ["grid", "lane"];
     sum_partials SumPartialsParams { len, chunks, stride, first, target_offset } ["grid", "lane"];
+    target_attention TargetAttentionParams { queries, d, value, has_links, coefficients, scale, floor } ["grid", "pair"];
+    target_attention_query_gradient TargetAttentionQueryGradientParams {
+        queries, d, value, has_links, coefficients, scale, floor
+    } ["grid", "pair"];
+    target_attention_row_gradient TargetAttentionRowGradientParams {
+        rows, d, value, has_links, coefficients, scale, floor
+    } ["grid", "pair"];
     top TopParams { rows, columns, n, has_penalty } ["grid", "lane"];
     unary UnaryParams { len, kind, has_addend } ["grid", "lane", "functions"];
     unary_gradient UnaryGradientParams { len } ["grid", "lane"];
+    unit UnitParams { rows, columns } ["grid", "lane"];
+    unit_gradient UnitGradientParams { rows, columns } ["grid", "lane"];
     weighted_sum WeightedSumParams { rows, columns, group } ["grid", "lane"];
     weighted_sum_gradient WeightedSumGradientParams { rows, columns, group, of_x, of_weights } ["grid", "lane"];
 }

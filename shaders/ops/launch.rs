@@ -151,29 +151,25 @@ impl Launch<'_> {
         self.pass.dispatch(&self.kernels.sum_partials, &params, &[&partials, &sums], groups(len))
     }
 
-    /// Puts the columns of `parts` side by side into temporary memory.
-    pub fn pack(
-        &mut self,
-        place: usize,
-        parts: &[wgpu::Buffer],
-        rows: usize,
-        columns: usize,
-    ) -> Result<wgpu::Buffer, Error> {
-        let all = parts.len() * columns;
+    /// Puts `parts`, each of so many columns, side by side into temporary memory.
+    pub fn pack(&mut self, place: usize, parts: &[(wgpu::Buffer, usize)], rows: usize) -> Result<wgpu::Buffer, Error> {
+        let all: usize = parts.iter().map(|(_, columns)| columns).sum();
         let whole = self.packed(place, rows * all)?;
-        for (n, part) in parts.iter().enumerate() {
+        let mut start = 0;
+        for (part, columns) in parts {
             let params = ConcatParams {
                 len: (rows * columns) as u32,
-                columns: columns as u32,
+                columns: *columns as u32,
                 all: all as u32,
-                start: (n * columns) as u32,
+                start: start as u32,
             };
             self.pass.dispatch(&self.kernels.concat, &params, &[part, &whole], groups(rows * columns))?;
+            start += columns;
         }
         Ok(whole)
     }
 
-    /// Adds the n-th of `all` equal parts of the columns of `whole` to the gradient of `target`.
+    /// Adds the columns from `start` on of `whole`, which has `all`, to the gradient of `target`.
     pub fn unpack(&mut self, whole: &wgpu::Buffer, target: Value, start: usize, all: usize) -> Result<(), Error> {
         if !target.trained {
             return Ok(());

@@ -16,6 +16,8 @@
 //!   added, each by one lane in one order. Parameters go up and gradients come down with each run; the optimizer works
 //!   on the CPU, where the model is saved from.
 //!
+//! [`Engine`] is a tape on whichever of the two.
+//!
 //! *To add an operation:* its file: the method of [`Tape`] that records it, `forward`, `backward`, `launch` and
 //! `launch_gradient`; a line in
 //! [`Operation`] and in `kernels`; a test in `tests/gradients.rs`, which checks the gradient against finite differences
@@ -27,6 +29,7 @@ mod block;
 mod bumps;
 mod concat;
 mod cpu;
+mod engine;
 mod expand;
 mod gather;
 mod gpu;
@@ -36,6 +39,7 @@ mod launch;
 mod linear;
 mod loss;
 mod mixture;
+mod multiply;
 mod norm;
 mod normal;
 mod optimizer;
@@ -44,18 +48,24 @@ pub(crate) mod real;
 mod retrieval;
 mod rotate;
 mod segment;
+mod similarity;
 mod softmax;
 mod tape;
+mod target_attention;
+mod target_attention_all;
+mod target_attention_chosen;
 pub mod tensors;
 #[cfg(test)]
 mod tests;
 mod time_encoding;
 mod unary;
+mod unit;
 pub(crate) mod vectorized;
 
 pub use attention::{Form, KeyValue};
 pub use bumps::BUMPS;
 pub use cpu::{Cpu, Run};
+pub use engine::Engine;
 pub use expand::Owner;
 pub use gpu::OnGpu;
 pub use intensity::ALL_TYPES;
@@ -63,8 +73,10 @@ pub use intensity::ALL_TYPES;
 pub(crate) use kernels::SOURCES;
 pub use mixture::{COMPONENTS_MAX, Gap};
 pub use optimizer::{Adam, Rates, norm};
+pub(crate) use optimizer::{AdamStep, adam};
 pub use real::Real;
 pub use tape::{Axis, Feed, Ids, Tape, Value};
+pub use target_attention::{Chosen, Rows, Similarities};
 pub use tensors::Tensors;
 pub(crate) use time_encoding::time_encoding;
 pub use unary::Function;
@@ -95,6 +107,10 @@ pub(crate) enum Operation {
     Cosine(retrieval::Cosine),
     Top(retrieval::Top),
     Distance(retrieval::Distance),
+    Multiply(multiply::Multiply),
+    Unit(unit::Unit),
+    Similarity(similarity::Similarity),
+    TargetAttention(target_attention::TargetAttention),
     Loss(loss::Loss),
 }
 
@@ -123,6 +139,10 @@ macro_rules! each {
             Operation::Cosine($inner) => $call,
             Operation::Top($inner) => $call,
             Operation::Distance($inner) => $call,
+            Operation::Multiply($inner) => $call,
+            Operation::Unit($inner) => $call,
+            Operation::Similarity($inner) => $call,
+            Operation::TargetAttention($inner) => $call,
             Operation::Loss($inner) => $call,
         }
     };
@@ -170,6 +190,10 @@ impl Operation {
             Operation::IntensityTerm(term) => term.y,
             Operation::Cosine(cosine) => cosine.y,
             Operation::Distance(distance) => distance.y,
+            Operation::Multiply(multiply) => multiply.y,
+            Operation::Unit(unit) => unit.y,
+            Operation::Similarity(similarity) => similarity.y,
+            Operation::TargetAttention(attention) => attention.y,
         };
         matches!(tape.axis_of(y), Axis::Table(_))
     }

@@ -45,7 +45,7 @@ impl Adam {
                 continue;
             }
             *clock += 1;
-            let step = Step::at(*rate, *clock, scale);
+            let step = AdamStep::at(*rate, *clock, scale);
             let rows = if rate.sparse { tensor.rows } else { 1 };
             let numbers = tensor.range().len() / rows.max(1);
             for row in 0..rows {
@@ -62,7 +62,7 @@ impl Adam {
 
 /// The factors of one tensor's update.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
+pub(crate) struct AdamStep {
     /// What the gradient is multiplied by.
     pub scale: f32,
     /// Learning rate / (1 - beta^n).
@@ -73,11 +73,11 @@ pub(crate) struct Step {
     pub keep: f32,
 }
 
-impl Step {
+impl AdamStep {
     /// The n-th update of a tensor, n from 1.
-    pub fn at(rate: Rates, n: u64, scale: f32) -> Step {
+    pub fn at(rate: Rates, n: u64, scale: f32) -> AdamStep {
         let n = i32::try_from(n).unwrap_or(i32::MAX);
-        Step {
+        AdamStep {
             scale,
             rate: (rate.learning_rate / (1.0 - BETA_FIRST.powi(n))) as f32,
             correction: (1.0 / (1.0 - BETA_SECOND.powi(n))) as f32,
@@ -87,7 +87,7 @@ impl Step {
 }
 
 /// One update of one tensor (spec 6.4).
-pub(crate) fn adam(step: &Step, gradient: &[f32], first: &mut [f32], second: &mut [f32], parameters: &mut [f32]) {
+pub(crate) fn adam(step: &AdamStep, gradient: &[f32], first: &mut [f32], second: &mut [f32], parameters: &mut [f32]) {
     let (beta_first, beta_second) = (BETA_FIRST as f32, BETA_SECOND as f32);
     let moments = first.iter_mut().zip(second);
     for ((&g, (m, v)), theta) in gradient.iter().zip(moments).zip(parameters) {
@@ -152,7 +152,7 @@ mod tests {
             v = 0.999 * v + 0.001 * g * g;
             let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(n as i32)), v / (1.0 - 0.999f64.powi(n as i32)));
             theta -= 0.01 * m_hat / (v_hat.sqrt() + 1e-8);
-            let step = Step::at(Rates { learning_rate: 0.01, weight_decay: 0.0, sparse: false }, n, 1.0);
+            let step = AdamStep::at(Rates { learning_rate: 0.01, weight_decay: 0.0, sparse: false }, n, 1.0);
             adam(&step, &[g as f32], &mut first, &mut second, &mut parameters);
         }
         assert!((f64::from(parameters[0]) - theta).abs() < 1e-5, "{} {theta}", parameters[0]);

@@ -181,20 +181,27 @@ mod tests {
     #[test]
     #[ignore = "a measurement"]
     fn speed() {
-        let (rows, depth, columns) = (64, 48, 32);
+        for (rows, depth, columns) in [(64, 48, 32), (1000, 290, 128), (1000, 128, 64), (32, 64, 256), (32, 256, 64)] {
+            speed_of(rows, depth, columns);
+        }
+    }
+
+    fn speed_of(rows: usize, depth: usize, columns: usize) {
         let a = vec![1.0f32; rows * depth];
         let b = vec![1.0f32; depth * columns];
         let mut c = vec![0.0f32; rows * columns];
+        let times = 100_000_000 / (rows * depth * columns);
         for (name, left) in [("rows", Left::rows(&a, depth)), ("transposed", Left::transposed(&a, rows))] {
             let mut best = f64::MAX;
             for _ in 0..20 {
                 let start = std::time::Instant::now();
-                for _ in 0..1000 {
+                for _ in 0..times {
                     add_product(Extent { rows, depth, columns }, left, &b, columns, &mut c, columns);
                 }
                 best = best.min(start.elapsed().as_secs_f64());
             }
-            println!("{name}: {:.1} GMAC/s", (rows * depth * columns) as f64 * 1000.0 / best * 1e-9);
+            let products = (rows * depth * columns * times) as f64;
+            println!("{rows} x {depth} x {columns}, {name}: {:.1} GMAC/s", products / best * 1e-9);
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Tape {
     pub(crate) values: Vec<ValueSpec>,
     pub(crate) ids: Vec<IdsSpec>,
     pub(crate) inputs: Vec<(&'static str, usize)>,
+    /// Of them those whose gradient is handed out.
+    pub(crate) trained_inputs: Vec<Value>,
     pub(crate) id_inputs: Vec<(&'static str, usize)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) outputs: Vec<Value>,
@@ -105,6 +107,16 @@ impl Tape {
         self.inputs.push((name, self.values.len()));
         let storage = Storage::Input { slot: self.inputs.len() - 1 };
         self.value(axis, columns, storage, false)
+    }
+
+    /// A matrix of floats (rows of the ragged axis, columns) that comes with each batch and whose gradient goes out with
+    /// each run: rows of a table that is kept beside the tape, because few of its rows meet a batch. Gives its place
+    /// among [`Run::input_gradients`](super::Run::input_gradients), too.
+    pub fn trained_input(&mut self, name: &'static str, axis: Axis, columns: usize) -> (Value, usize) {
+        assert!(matches!(axis, Axis::Ragged(_)), "a table that is trained is a tensor");
+        let value = Value { trained: true, ..self.input(name, axis, columns) };
+        self.trained_inputs.push(value);
+        (value, self.trained_inputs.len() - 1)
     }
 
     /// A matrix of indexes (rows of the axis, columns) that comes with each batch.

@@ -22,6 +22,8 @@ pub enum Function {
     Gelu,
     /// ln(1 + e^x).
     Softplus,
+    /// The larger of x and 0; its slope at 0 is 0.
+    Relu,
 }
 
 /// See [`Tape::apply`].
@@ -101,6 +103,11 @@ vectorized! {
                 *y = softplus::<T, I>(x);
                 *slope = sigmoid::<T, I>(x);
             }),
+            Function::Relu => both.for_each(|(&x, (y, slope))| {
+                // A NaN stays one.
+                *y = if x <= T::ZERO { T::ZERO } else { x };
+                *slope = if x <= T::ZERO { T::ZERO } else { T::ONE };
+            }),
         }
     }
 }
@@ -124,6 +131,7 @@ impl Unary {
             Function::Silu => 2,
             Function::Gelu => 3,
             Function::Softplus => 4,
+            Function::Relu => 5,
         };
         let slope = on.saved(place, len)?;
         let params = UnaryParams { len: len as u32, kind, has_addend: self.addend.is_some().into() };

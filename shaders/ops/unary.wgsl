@@ -35,6 +35,9 @@ fn value_and_slope(x: f32) -> vec2<f32> {
             let inner = root * (1.0 + 3.0 * 0.044715 * x * x);
             return vec2<f32>(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner);
         }
+        case 5u: {
+            return vec2<f32>(max(x, 0.0), select(0.0, 1.0, x > 0.0));
+        }
         default: {
             return vec2<f32>(softplus(x), sigmoid(x));
         }

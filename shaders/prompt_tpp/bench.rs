@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::model::{generator, uniform};
 use super::{Batch, Config, LearningRates, Model, NEVER_MS};
+use crate::random::{generator, uniform};
 use crate::{Device, Error};
 
 /// Milliseconds of every repetition.

@@ -1,10 +1,10 @@
 //! A step of learning: base, heads, pool and calibration each at a rate of their own, the pool on a slower clock.
 
 use super::batch::Making;
-use super::model::{generator, uniform};
 use super::{Batch, Goal, Model, Part};
 use crate::Error;
 use crate::ops::{Rates, norm};
+use crate::random::{generator, uniform};
 
 /// More than cosines can differ by.
 const SPARE: f32 = 4.0;

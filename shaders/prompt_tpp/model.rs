@@ -1,38 +1,22 @@
 //! The model as its callers see it: slices in, slices out.
 
-use std::sync::Arc;
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-
 use super::batch::Making;
 use super::{Batch, Config, Forecasts, Goal, Network, Part, Places};
-use crate::ops::{Adam, Cpu, Feed, OnGpu, Run, Tape, Tensors};
+use crate::ops::{self, Adam, Feed, Run, Tape, Tensors};
+use crate::random::{gaussian, generator, uniform};
 use crate::{Device, Error};
 
-/// A tape on its backend.
+/// A recorded forward pass on its backend.
 #[derive(Debug)]
 pub(super) struct Engine {
-    tape: Arc<Tape>,
+    on: ops::Engine,
     places: Places,
-    backend: Backend,
-}
-
-#[derive(Debug)]
-enum Backend {
-    Cpu(Box<Cpu<f32>>),
-    Gpu(Box<OnGpu>),
 }
 
 impl Engine {
     fn new(device: &Device, config: &Config, tensors: &Tensors, goal: Goal) -> Result<Engine, Error> {
         let Network { tape, places } = Network::record(config, tensors, goal);
-        let tape = Arc::new(tape);
-        let backend = match device {
-            Device::Cpu => Backend::Cpu(Box::new(Cpu::new(tape.clone()))),
-            Device::Gpu(gpu) => Backend::Gpu(Box::new(OnGpu::new(gpu, tape.clone())?)),
-        };
-        Ok(Engine { tape, places, backend })
+        Ok(Engine { on: ops::Engine::new(device, tape)?, places })
     }
 
     pub fn places(&self) -> &Places {
@@ -40,7 +24,7 @@ impl Engine {
     }
 
     pub fn tape(&self) -> &Tape {
-        &self.tape
+        self.on.tape()
     }
 
     pub fn run(
@@ -49,10 +33,7 @@ impl Engine {
         feed: &Feed<f32>,
         gradient: Option<&mut [f32]>,
     ) -> Result<Run<f32>, Error> {
-        match &mut self.backend {
-            Backend::Cpu(cpu) => Ok(cpu.run(parameters, feed, gradient)),
-            Backend::Gpu(gpu) => gpu.run(parameters, feed, gradient),
-        }
+        self.on.run(parameters, feed, gradient)
     }
 }
 
@@ -224,24 +205,6 @@ impl Model {
         };
         Ok(making.feed(engine.tape(), batch))
     }
-}
-
-/// A stream of random numbers; `stream` tells the purposes apart.
-pub(super) fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(stream);
-    generator
-}
-
-/// Uniform in [0, 1).
-pub(super) fn uniform(generator: &mut ChaCha8Rng) -> f64 {
-    (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// Standard normal, by Box and Muller.
-fn gaussian(generator: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - uniform(generator)).ln()).sqrt();
-    radius * (std::f64::consts::TAU * uniform(generator)).cos()
 }
 
 /// Spec 2.1: linear maps uniform within 1 / sqrt(inputs), embeddings normal, prompts and keys uniform within 1. The

@@ -18,9 +18,11 @@ struct Bed {
     query: Axis,
     prefix: Axis,
     sequence: Axis,
+    /// Of queries and what was chosen for them: 3, 0 and 6.
+    pairs: Axis,
 }
 
-const OFFSETS: [[u32; 4]; 4] = [[0, 4, 4, 11], [0, 3, 4, 6], [0, 2, 4, 6], [0, 1, 2, 3]];
+const OFFSETS: [[u32; 4]; 5] = [[0, 4, 4, 11], [0, 3, 4, 6], [0, 2, 4, 6], [0, 1, 2, 3], [0, 3, 3, 9]];
 
 impl Bed {
     fn new(shapes: &[(&str, usize, usize)]) -> Bed {
@@ -31,7 +33,8 @@ impl Bed {
         let mut tape = Tape::new();
         let (event, query) = (tape.axis("event"), tape.axis("query"));
         let (prefix, sequence) = (tape.axis("prefix"), tape.axis("sequence"));
-        Bed { tape, tensors, event, query, prefix, sequence }
+        let pairs = tape.axis("pairs");
+        Bed { tape, tensors, event, query, prefix, sequence, pairs }
     }
 
     fn tensor(&mut self, name: &str) -> Value {
@@ -75,6 +78,7 @@ impl Bed {
         let mut gradient = vec![0.0; parameters.len()];
         cpu.run(&parameters, &feed, Some(&mut gradient));
         assert!(gradient.iter().filter(|g| g.abs() > 1e-9).count() * 3 > gradient.len(), "most gradients are zero");
+        check_inputs(&mut cpu, &parameters, &feed);
         for place in 0..parameters.len() {
             let h = 1e-5;
             let mut at = |shift: f64| {
@@ -86,6 +90,25 @@ impl Bed {
             let slope = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
             let error = (gradient[place] - slope).abs();
             assert!(error < 2e-9 * (1.0 + slope.abs()), "parameter {place}: {} {slope}", gradient[place]);
+        }
+    }
+}
+
+/// The gradients that go out against finite differences.
+fn check_inputs(cpu: &mut Cpu<f64>, parameters: &[f64], feed: &Feed<f64>) {
+    let run = cpu.run(parameters, feed, Some(&mut vec![0.0; parameters.len()]));
+    let slots: Vec<usize> = cpu.trained_inputs().collect();
+    for (slot, gradient) in slots.into_iter().zip(run.input_gradients) {
+        assert_eq!(gradient.len(), feed.floats[slot].len());
+        for (place, found) in gradient.into_iter().enumerate() {
+            let mut moved = feed.clone();
+            let mut at = |shift: f64| {
+                moved.floats[slot][place] = feed.floats[slot][place] + shift;
+                cpu.run(parameters, &moved, None).losses[0]
+            };
+            let h = 1e-5;
+            let slope = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+            assert!((found - slope).abs() < 2e-9 * (1.0 + slope.abs()), "input {slot} {place}: {found} {slope}");
         }
     }
 }
@@ -122,6 +145,10 @@ fn check_twins(tape: &Arc<Tape>, parameters: &[f64], feed: &Feed<f64>) {
         assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "loss {found} {expected}");
     }
     close(&gradients[1], &gradients[0], "gradient");
+    assert_eq!(found.input_gradients, again.input_gradients);
+    for (found, expected) in found.input_gradients.iter().zip(&expected.input_gradients) {
+        close(found, expected, "gradient of an input");
+    }
 }
 
 fn zero(_: &str, _: usize) -> u32 {
@@ -142,7 +169,8 @@ fn linear() {
 
 #[test]
 fn functions_of_one_number() {
-    for function in [Function::Tanh, Function::Sigmoid, Function::Silu, Function::Gelu, Function::Softplus] {
+    let smooth = [Function::Tanh, Function::Sigmoid, Function::Silu, Function::Gelu, Function::Softplus];
+    for function in smooth.into_iter().chain([Function::Relu]) {
         let mut bed = Bed::new(&[("a", 3, 4), ("c", 3, 4)]);
         let (x, addend) = (bed.rows(bed.event, "a"), bed.rows(bed.event, "c"));
         let y = bed.tape.apply(function, x, None);
@@ -273,4 +301,99 @@ fn retrieval() {
     let chosen = bed.tape.top(cosines, Some(penalty), counts, 2);
     let y = bed.tape.distance(cosines, chosen);
     bed.check(y, |_, n| (n != 1).into());
+}
+
+#[test]
+fn products_of_rows_and_of_rows_with_one_row_or_number() {
+    // Shapes of the factor: as x, narrower, wider; one row, one number.
+    for columns in [4, 3, 6] {
+        let mut bed = Bed::new(&[("a", 3, 4), ("b", 3, columns)]);
+        let (x, factor) = (bed.rows(bed.event, "a"), bed.rows(bed.event, "b"));
+        let y = bed.tape.multiply(x, factor);
+        assert_eq!(bed.tape.columns_of(y), columns.min(4));
+        bed.check(y, zero);
+    }
+    for columns in [4, 1] {
+        let mut bed = Bed::new(&[("a", 3, 4), ("b", 1, columns)]);
+        let (x, factor) = (bed.rows(bed.event, "a"), bed.tensor("b"));
+        let y = bed.tape.multiply(x, factor);
+        bed.check(y, zero);
+    }
+}
+
+#[test]
+fn unit_rows_and_similarities_and_the_gradient_of_an_input() {
+    let mut bed = Bed::new(&[("a", 3, 19)]);
+    let x = bed.rows(bed.event, "a");
+    let y = bed.tape.unit(x);
+    bed.check(y, zero);
+    for (a, b) in [(4, 4), (5, 19), (19, 17)] {
+        let mut bed = Bed::new(&[("a", 3, a)]);
+        let (x, (other, place)) = (bed.rows(bed.event, "a"), bed.tape.trained_input("b", bed.event, b));
+        assert_eq!(place, 0);
+        let y = bed.tape.similarity(x, other, 5.0);
+        bed.check(y, zero);
+    }
+}
+
+#[test]
+fn nothing_flows_into_a_row_of_zeros() {
+    let mut tape = Tape::new();
+    let row = tape.axis("row");
+    let (x, _) = tape.trained_input("x", row, 3);
+    let (other, _) = tape.trained_input("other", row, 3);
+    let unit = tape.unit(x);
+    let y = tape.similarity(x, other, 5.0);
+    tape.output(unit);
+    let output = tape.output(y);
+    let readout = tape.input("readout", Axis::Table(3), 1);
+    let sum = tape.linear(unit, readout, None, None);
+    let weights = tape.input("weights", row, 1);
+    tape.loss(sum, weights);
+    let mut feed = tape.feed::<f32>();
+    feed.sequences = 1;
+    feed.offsets[0] = vec![0, 1];
+    feed.floats = vec![vec![0.0; 3], vec![1.0, 2.0, 3.0], vec![1.0; 3], vec![1.0]];
+    let run = Cpu::new(Arc::new(tape)).run(&[], &feed, Some(&mut []));
+    assert_eq!((&run.outputs[0][..], &run.outputs[output][..]), (&[0.0; 3][..], &[0.0; 2][..]));
+    assert_eq!(run.input_gradients, [vec![0.0; 3], vec![0.0; 3]]);
+}
+
+#[test]
+fn target_attention_over_all_rows() {
+    for (bias, scale) in [(false, 1.0), (true, 0.7)] {
+        let mut bed =
+            Bed::new(&[("q", 3, 5), ("k", 3, 5), ("v", 3, 4), ("w", 3, 2), ("b", 3, 1)][..4 + usize::from(bias)]);
+        let query = bed.rows(bed.query, "q");
+        let key = bed.rows(bed.event, "k");
+        let fixed = bed.tape.input("fixed", bed.event, 3);
+        let values = vec![bed.rows(bed.event, "v"), fixed, bed.rows(bed.event, "w")];
+        let bias = bias.then(|| bed.rows(bed.event, "b"));
+        let y = bed.tape.target_attention(query, Rows { key, values, bias }, None, scale);
+        bed.check(y, zero);
+    }
+}
+
+#[test]
+fn target_attention_over_chosen_rows() {
+    for (coefficients, floor) in [(0, 0.0), (3, 0.0), (4, 0.01)] {
+        let shapes = [("q", 3, 5), ("k", 3, 5), ("v", 3, 4), ("w", 3, 2), ("b", 3, 1), ("c", 1, coefficients)];
+        let mut bed = Bed::new(&shapes[..5 + usize::from(coefficients > 0)]);
+        let query = bed.rows(bed.sequence, "q");
+        let key = bed.rows(bed.event, "k");
+        let values = vec![bed.rows(bed.event, "v"), bed.rows(bed.event, "w")];
+        let bias = Some(bed.rows(bed.event, "b"));
+        let ranges = bed.tape.input_ids("ranges", bed.sequence, 2);
+        let rows = bed.tape.input_ids("rows", bed.pairs, 1);
+        let similarities = (coefficients > 0).then(|| Similarities {
+            values: bed.tape.input("similarity", bed.pairs, 1),
+            coefficients: bed.tensor("c"),
+        });
+        let chosen = Chosen { ranges, rows, similarities, floor };
+        let y = bed.tape.target_attention(query, Rows { key, values, bias }, Some(chosen), 0.6);
+        bed.check(y, |name, n| match name {
+            "ranges" => [0, 3, 0, 0, 1, 5][n],
+            _ => [3, 1, 3, 0, 6, 2, 6, 5, 4][n],
+        });
+    }
 }

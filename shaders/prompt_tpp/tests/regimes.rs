@@ -1,8 +1,8 @@
 //! A regime that comes back finds its prompts again, where full fine-tuning has to learn it anew.
 
 use crate::Device;
-use crate::prompt_tpp::model::{generator, uniform};
 use crate::prompt_tpp::{Batch, Config, LearningRates, Model, NEVER_MS};
+use crate::random::{generator, uniform};
 
 const USERS: usize = 20;
 const TYPES: usize = 4;

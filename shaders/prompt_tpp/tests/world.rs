@@ -1,7 +1,7 @@
 //! Random users.
 
-use crate::prompt_tpp::model::{generator, uniform};
 use crate::prompt_tpp::{Batch, Config, NEVER_MS};
+use crate::random::{generator, uniform};
 
 /// Sequences of a batch, owned.
 #[derive(Debug, Clone, Default)]

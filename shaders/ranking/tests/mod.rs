@@ -1,0 +1,7 @@
+mod bits;
+mod golden;
+mod gradients;
+mod learning;
+mod speed;
+mod state;
+mod world;
