@@ -1,9 +1,7 @@
 //! What MUSE's search does for a request, ready to be timed.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-
 use super::{Block, CHUNK_EVENTS, Config, Found, Gsu, quantize};
+use crate::bench::unit_vectors;
 use crate::{Device, Error};
 
 /// A user with `length` events, and candidates to be scored.
@@ -22,12 +20,13 @@ impl Request {
     /// # Errors
     /// Where `dim` is wrong, and the device's own.
     pub fn new(device: &Device, dim: usize, length: usize, candidates: usize) -> Result<Request, Error> {
-        let mut random = ChaCha8Rng::seed_from_u64(length as u64);
+        let mut vectors = Vec::with_capacity((length + candidates) * dim);
+        quantize(&unit_vectors(length as u64, length + candidates, dim), &mut vectors);
+        let candidates = vectors.split_off(length * dim);
         let mut block = Block::new(dim)?;
-        for _ in 0..length {
-            block.push(Some(&unit_vectors(&mut random, 1, dim)))?;
+        for vector in vectors.chunks_exact(dim) {
+            block.push(Some(vector))?;
         }
-        let candidates = unit_vectors(&mut random, candidates, dim);
         let (found, tiers) = (Found::default(), Vec::new());
         Ok(Request {
             gsu: Gsu::new(device, Config { dim, chunks: length.div_ceil(CHUNK_EVENTS).max(1) })?,
@@ -55,17 +54,4 @@ impl Request {
         self.gsu.tiers(&self.block, &self.candidates, &self.found, &mut self.tiers)?;
         Ok(&self.tiers)
     }
-}
-
-/// Unit vectors (count, dim) of normal directions.
-fn unit_vectors(random: &mut ChaCha8Rng, count: usize, dim: usize) -> Vec<i8> {
-    let mut out = Vec::with_capacity(count * dim);
-    for _ in 0..count {
-        // The sum of four uniform numbers is normal enough.
-        let mut normal = || (0..4).map(|_| random.next_u32() as f32 / u32::MAX as f32 - 0.5).sum::<f32>();
-        let raw: Vec<f32> = (0..dim).map(|_| normal()).collect();
-        let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-3);
-        quantize(&raw.iter().map(|x| x / length).collect::<Vec<_>>(), &mut out);
-    }
-    out
 }

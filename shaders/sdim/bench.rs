@@ -1,9 +1,7 @@
 //! What SDIM does for a request and for an event, ready to be timed.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-
 use super::{Batch, Change, Config, Sdim, Window, hash_matrix_of, quantize};
+use crate::bench::unit_vectors;
 use crate::{Device, Error};
 
 /// A user with `length` items in his window, and `candidates` to be scored, on the CPU.
@@ -23,10 +21,10 @@ impl Request {
     /// # Errors
     /// Where `config` is wrong.
     pub fn new(config: Config, length: usize, candidates: usize, kept: bool) -> Result<Request, Error> {
-        let mut random = ChaCha8Rng::seed_from_u64(length as u64);
         let mut sdim = Sdim::new(&Device::Cpu, config, &hash_matrix_of(config.bits, config.dim))?;
-        let window = unit_vectors(&mut random, length, config.dim);
-        let candidates = unit_vectors(&mut random, candidates, config.dim);
+        let mut window = Vec::new();
+        quantize(&unit_vectors(length as u64, length + candidates, config.dim), &mut window);
+        let candidates = window.split_off(length * config.dim);
         let window_signatures = sdim.simhash(&window)?;
         let signatures = sdim.simhash(&candidates)?;
         if kept {
@@ -84,14 +82,4 @@ fn fold(sdim: &mut Sdim, vectors: &[i16], signatures: &[u64], changes: &[Change]
     let batch =
         Batch { slots: &[0], fresh: &[false], offsets: &offsets, changes, vectors: &vectors, signatures, publish: &[] };
     sdim.encode(&batch, &mut Vec::new())
-}
-
-fn unit_vectors(random: &mut ChaCha8Rng, count: usize, dim: usize) -> Vec<i16> {
-    let mut out = Vec::with_capacity(count * dim);
-    for _ in 0..count {
-        let raw: Vec<f32> = (0..dim).map(|_| random.next_u32() as f32 / u32::MAX as f32 - 0.5).collect();
-        let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-3);
-        quantize(&raw.iter().map(|x| x / length).collect::<Vec<_>>(), &mut out);
-    }
-    out
 }

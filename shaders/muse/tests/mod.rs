@@ -2,7 +2,6 @@
 
 mod golden;
 mod properties;
-mod speed;
 mod twins;
 
 use rand_chacha::ChaCha8Rng;

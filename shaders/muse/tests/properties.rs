@@ -120,7 +120,7 @@ fn tiers_count_what_was_found_and_the_newest_fifty() {
     let mut random = random(5);
     for (dim, events) in [(3, 7), (64, 50), (20, 1_050), (20, 2_000)] {
         let pool = vectors(&mut random, events, dim, 9);
-        let unknown = |index: usize| index % 5 == 0;
+        let unknown = |index: usize| index.is_multiple_of(5);
         let history: Vec<_> =
             pool.chunks_exact(dim).enumerate().map(|(i, vector)| (!unknown(i)).then(|| vector.to_vec())).collect();
         let candidates = vectors(&mut random, 21, dim, 9);

@@ -4,7 +4,6 @@ mod golden;
 mod normalizing;
 mod properties;
 mod reading;
-mod speed;
 mod twins;
 
 use rand_chacha::ChaCha8Rng;
