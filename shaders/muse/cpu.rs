@@ -149,15 +149,3 @@ vectorized! {
         }
     }
 }
-
-vectorized! {
-    /// The cosines of a candidate and events, from products.
-    pub(super) fn cosines(own: u32, products: &[i32; LANES], squares: &[u32; LANES], cosines: &mut [f32; LANES]) {
-        let own = f64::from(own);
-        for lane in 0..LANES {
-            // 0 where either has no content: the product is 0 then.
-            let square = (own * f64::from(squares[lane])).max(1.0);
-            cosines[lane] = (f64::from(products[lane]) / square.sqrt()) as f32;
-        }
-    }
-}

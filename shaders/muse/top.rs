@@ -189,14 +189,20 @@ impl Top<'_> {
     }
 }
 
-/// A key below all of the first `len`, and the largest; the last tile is padded with the least key of all.
+/// A key below all of the first `len`, and the largest; the last tile may be padded, with the least key of all.
 #[inline(always)]
 fn span(tiles: &[[i32; LANES]], len: usize) -> (i32, i32) {
     let (mut least, mut most) = ([i32::MAX; LANES], [i32::MIN; LANES]);
-    for (index, tile) in tiles.iter().enumerate() {
+    let (whole, part) = tiles.split_at(len / LANES);
+    for tile in whole {
         for lane in 0..LANES {
-            let inside = index * LANES + lane < len;
-            least[lane] = least[lane].min(if inside { tile[lane] } else { i32::MAX });
+            least[lane] = least[lane].min(tile[lane]);
+            most[lane] = most[lane].max(tile[lane]);
+        }
+    }
+    for tile in part {
+        for lane in 0..LANES {
+            least[lane] = least[lane].min(if tile[lane] == i32::MIN { i32::MAX } else { tile[lane] });
             most[lane] = most[lane].max(tile[lane]);
         }
     }
