@@ -14,7 +14,8 @@
 //!   baseline, chosen at run time) are its floor.
 //! - [`OnGpu`]: one buffer per value, one submission per run. Sums over rows are cut into chunks whose parts are then
 //!   added, each by one lane in one order. Parameters go up and gradients come down with each run; the optimizer works
-//!   on the CPU, where the model is saved from.
+//!   on the CPU, where the model is saved from. Rows of a large table that few examples touch stay beside the tape: they
+//!   come in as an input whose gradient goes out.
 //!
 //! [`Engine`] is a tape on whichever of the two.
 //!

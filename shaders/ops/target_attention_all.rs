@@ -48,7 +48,7 @@ impl TargetAttention {
         transpose(&block.data(self.rows.key)[rows.start * d..rows.end * d], d, turned, chunk.stride);
         let scale = T::of(self.scale);
         if scale != T::ONE {
-            turned.iter_mut().for_each(|key| *key = *key * scale);
+            turned.iter_mut().for_each(|key| *key *= scale);
         }
         biases.clear();
         match self.rows.bias {
@@ -132,7 +132,7 @@ impl TargetAttention {
                     d_rows.add_sums(d_scores, &chunk);
                     let scale = T::of(self.scale);
                     if scale != T::ONE {
-                        d_scores.iter_mut().for_each(|d_score| *d_score = *d_score * scale);
+                        d_scores.iter_mut().for_each(|d_score| *d_score *= scale);
                     }
                     if let Some(d_query) = &mut d_query {
                         let key = &block.data(self.rows.key)[chunk.rows.start * d..chunk.rows.end * d];
@@ -242,7 +242,7 @@ vectorized! {
             let keep = (kept[0] - most).fast_exp::<I>();
             kept[0] = most;
             kept[1] = sums.into_iter().fold(kept[1] * keep, |total, sum| total + sum);
-            y.iter_mut().for_each(|y| *y = *y * keep);
+            y.iter_mut().for_each(|y| *y *= keep);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::block::Block;
 use super::real::{Real, larger, madd};
 use super::target_attention::{Chosen, TargetAttention};
 use super::target_attention_all::{GradientOfRows, NEVER};
-use super::unit::{LANES, dot, dots, sum_lanes};
+use super::unit::{LANES, dot, finish_dot, partial_sums, sum_lanes};
 use super::vectorized::{Isa, vectorized};
 
 /// Numbers kept of a sequence's pairs for the backward pass: first the softmax of all, then the scaled products of query
@@ -150,10 +150,11 @@ fn add_row<T: Real, I: Isa>(factor: T, row: &[T], target: &mut [T]) {
 vectorized! {
     fn target_attention<T, I>(parts: &Pairs<'_, T>, saved: &mut [T], y: &mut [T], all: usize) {
         let (weights, products) = saved.split_at_mut(parts.rows.len());
-        let mut scores = Vec::new();
+        let (mut scores, mut partials) = (Vec::new(), Vec::new());
         for (i, pairs) in parts.of_queries() {
             let (rows, products) = (&parts.rows[pairs.clone()], &mut products[pairs.clone()]);
-            multiply_keys::<T, I>(parts, &parts.query[i * parts.d..][..parts.d], rows, products);
+            let query = &parts.query[i * parts.d..][..parts.d];
+            multiply_keys::<T, I>(parts, query, rows, &mut partials, products);
             scores.clear();
             for ((pair, &product), &row) in pairs.clone().zip(&*products).zip(rows) {
                 let (m, bias) = (parts.m(pair), parts.bias.map_or(T::ZERO, |bias| bias[row as usize]));
@@ -181,18 +182,23 @@ vectorized! {
     }
 }
 
-/// The scaled product of the query and each chosen row's key.
+/// The scaled product of the query and each chosen row's key. Partial sums of all come first: to the compiler one loop
+/// over registers, and one that adds their lanes.
 #[inline(always)]
-fn multiply_keys<T: Real, I: Isa>(parts: &Pairs<'_, T>, query: &[T], rows: &[u32], products: &mut [T]) {
+fn multiply_keys<T: Real, I: Isa>(
+    parts: &Pairs<'_, T>,
+    query: &[T],
+    rows: &[u32],
+    partials: &mut Vec<[T; LANES]>,
+    products: &mut [T],
+) {
     let key = |row: u32| &parts.key[row as usize * parts.d..][..parts.d];
-    let (fours, of_fours) = (rows.chunks_exact(4), products.chunks_exact_mut(4));
-    for (rows, products) in fours.zip(of_fours) {
-        let found = dots::<T, I, 4>(query, [key(rows[0]), key(rows[1]), key(rows[2]), key(rows[3])]);
-        products.iter_mut().zip(found).for_each(|(product, found)| *product = parts.scale * found);
+    partials.resize(rows.len(), [T::ZERO; LANES]);
+    for (partials, &row) in partials.iter_mut().zip(rows) {
+        *partials = partial_sums::<T, I>(query, key(row));
     }
-    let whole = rows.len() / 4 * 4;
-    for (&row, product) in rows[whole..].iter().zip(&mut products[whole..]) {
-        *product = parts.scale * dot::<T, I>(query, key(row));
+    for ((product, partials), &row) in products.iter_mut().zip(&*partials).zip(rows) {
+        *product = parts.scale * finish_dot::<T, I>(partials, query, key(row));
     }
 }
 
@@ -224,7 +230,7 @@ fn add_values<T: Real, I: Isa, const W: usize>(
 ) {
     let mut sums = [T::ZERO; W];
     for (&weight, &row) in weights.iter().zip(rows) {
-        let values = &values[row as usize * columns + place..][..W];
+        let values: &[T; W] = values[row as usize * columns + place..].first_chunk().expect("a whole row");
         for (sum, &value) in sums.iter_mut().zip(values) {
             *sum = madd::<T, I>(weight + floor, value, *sum);
         }

@@ -53,28 +53,26 @@ pub(super) const LANES: usize = 16;
 /// a . b, in the order that [`LANES`] partial sums give.
 #[inline(always)]
 pub(super) fn dot<T: Real, I: Isa>(a: &[T], b: &[T]) -> T {
-    dots::<T, I, 1>(a, [b])[0]
+    finish_dot::<T, I>(&partial_sums::<T, I>(a, b), a, b)
 }
 
-/// a . b of several b, each to the bits of [`dot`].
+/// The partial sums of a . b, without what is left of the last of them.
 #[inline(always)]
-pub(super) fn dots<T: Real, I: Isa, const N: usize>(a: &[T], b: [&[T]; N]) -> [T; N] {
-    let mut sums = [[T::ZERO; LANES]; N];
-    let whole = a.len() / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        let a = &a[start..start + LANES];
-        for (sums, b) in sums.iter_mut().zip(&b) {
-            for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(&b[start..start + LANES])) {
-                *sum = madd::<T, I>(a, b, *sum);
-            }
+pub(super) fn partial_sums<T: Real, I: Isa>(a: &[T], b: &[T]) -> [T; LANES] {
+    let mut sums = [T::ZERO; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sums[lane] = madd::<T, I>(a[lane], b[lane], sums[lane]);
         }
     }
-    let mut totals = [T::ZERO; N];
-    for ((total, sums), b) in totals.iter_mut().zip(&sums).zip(&b) {
-        let rest = a[whole..].iter().zip(&b[whole..]);
-        *total = rest.fold(sum_lanes(sums), |sum, (&a, &b)| madd::<T, I>(a, b, sum));
-    }
-    totals
+    sums
+}
+
+/// a . b from its partial sums.
+#[inline(always)]
+pub(super) fn finish_dot<T: Real, I: Isa>(sums: &[T; LANES], a: &[T], b: &[T]) -> T {
+    let rest = a.as_chunks::<LANES>().1.iter().zip(b.as_chunks::<LANES>().1);
+    rest.fold(sum_lanes(sums), |sum, (&a, &b)| madd::<T, I>(a, b, sum))
 }
 
 /// The sum of partial sums, as a tree.

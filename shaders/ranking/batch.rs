@@ -79,7 +79,7 @@ impl Making<'_> {
             "behavior key" => all(&examples.behavior_keys),
             "read" => all(&examples.reads),
             "found similarity" => all(&examples.found_similarities),
-            "tiers" => examples.tiers.iter().map(|&count| T::of(f64::from(count).ln_1p())).collect(),
+            "tiers" => logarithms(&examples.tiers),
             "inputs" => all(&self.standard.apply(&examples.inputs)),
             "mask" => self.mask(examples.candidates() * self.config.vectors()),
             "sign" => examples.labels.iter().map(|&label| T::of(1.0 - 2.0 * f64::from(label))).collect(),
@@ -116,6 +116,12 @@ impl Making<'_> {
         let kept = T::of(1.0 / (1.0 - self.config.dropout));
         (0..len).map(|_| if random.next_u32() < left_out { T::ZERO } else { kept }).collect()
     }
+}
+
+/// ln(1 + count) of each.
+fn logarithms<T: Real>(counts: &[u8]) -> Vec<T> {
+    let of_count: [T; 256] = std::array::from_fn(|count| T::of((count as f64).ln_1p()));
+    counts.iter().map(|&count| of_count[usize::from(count)]).collect()
 }
 
 /// floor(log2(age + 1)), at most the last.

@@ -95,7 +95,7 @@ impl Examples {
             ("candidate_categories", &self.candidate_categories, config.categories, config.category_width),
         ] {
             // Of what is left out any number will do.
-            if let Some(id) = ids.iter().find(|&&id| width > 0 && id as usize >= rows) {
+            if let Some(&id) = ids.iter().max().filter(|&&id| width > 0 && id as usize >= rows) {
                 return wrong(format!("{id} among {name} of a model with {rows} rows; call grow first"));
             }
         }
@@ -106,7 +106,10 @@ impl Examples {
             ("reads", &self.reads),
             ("found_similarities", &self.found_similarities),
         ] {
-            if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+            // All of them, so that many are looked at at once.
+            if values.iter().fold(false, |found, value| found | !value.is_finite())
+                && let Some(place) = values.iter().position(|value| !value.is_finite())
+            {
                 return wrong(format!("number {place} of {name} is {}", values[place]));
             }
         }
@@ -126,7 +129,8 @@ impl Examples {
             let behaviors = self.behaviors_of(request).len();
             let candidates = self.candidates_of(request);
             let range = self.found_offsets[candidates.start] as usize..self.found_offsets[candidates.end] as usize;
-            if let Some(place) = self.found_behaviors[range].iter().find(|&&place| place as usize >= behaviors) {
+            if let Some(place) = self.found_behaviors[range].iter().max().filter(|&&place| place as usize >= behaviors)
+            {
                 return wrong(format!("behavior {place} was found among {behaviors} of request {request}"));
             }
         }

@@ -29,7 +29,7 @@ fn examples() -> Examples {
         candidate_categories: vec![0],
         found_offsets: vec![0, 3],
         found_behaviors: vec![2, 1, 0],
-        found_similarities: vec![1.0, 0.972_737_08, 0.866_932_47],
+        found_similarities: vec![1.0, 0.972_737_1, 0.866_932_5],
         tiers,
         ..Examples::default()
     }
@@ -59,11 +59,11 @@ fn interests(sa_ta: SaTa, coefficients: &[f32]) -> (Vec<f64>, Vec<f64>) {
     set("tiers.weight", &(0..2 * TIERS).map(|n| 0.05 * (n % TIERS) as f32).collect::<Vec<f32>>());
     let mut tape = Network::record(&config, &model.tensors, Goal::Score);
     // The tower's input: attention, its product with the candidate, 2 similarities, tiers, the candidate.
-    let concats = tape.operations.iter().filter_map(|operation| match operation {
+    let mut concats = tape.operations.iter().rev().filter_map(|operation| match operation {
         Operation::Concat(concat) => Some(concat.y),
         _ => None,
     });
-    let input = concats.last().expect("the tower's input");
+    let input = concats.next().expect("the tower's input");
     let place = tape.output(input);
     let mut making = Making {
         config: &config,

@@ -7,7 +7,7 @@ use crate::ops::Cpu;
 use crate::random::generator;
 use crate::ranking::batch::Making;
 use crate::ranking::{Goal, LearningRates, Model, Network};
-use crate::{Choice, Device};
+use crate::{Choice, Device, Error};
 
 const SIZES: [(usize, usize); 4] = [(7, 3), (0, 2), (2, 1), (5, 4)];
 
@@ -83,4 +83,12 @@ fn both_backends_score_and_learn_alike() {
             assert!((on_cpu.gradient_norm - on_gpu.gradient_norm).abs() < 1e-4 * on_cpu.gradient_norm);
         }
     }
+}
+
+#[test]
+fn what_is_too_wide_for_the_kernels_is_said() {
+    let gpu = Device::open(Choice::Gpu).expect("install mesa-vulkan-drivers for a software adapter");
+    let config = crate::ranking::Config { dim: 300, ..super::world::small() };
+    let error = Model::new(&gpu, config.clone()).unwrap().score(&examples(&config, &SIZES, 3)).unwrap_err();
+    assert!(matches!(error, Error::Limit { what: "columns of a key", needed: 300, .. }), "{error}");
 }
