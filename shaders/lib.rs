@@ -11,6 +11,7 @@
 //! - [`sdim`]: a room, that is one published system: `mod.rs` (the paper, the formulas, the public interface), `cpu.rs`
 //!   (the twins), `launch.rs` (the launchers), a `.wgsl` per kernel, `tests/`.
 //! - [`muse`]: another: the search for what of a long history is like a candidate.
+//! - [`mod@bench`]: what scoring costs, part by part, ready to be timed.
 //!
 //! # How a kernel is written
 //!
@@ -47,6 +48,7 @@
 //! The test `tidy` parses every `.wgsl` and compares names, `Params` and twins. A machine without a GPU runs all this
 //! on lavapipe (`mesa-vulkan-drivers`); without any adapter the tests fail and say so.
 
+pub mod bench;
 mod buffers;
 pub mod co_occurrence;
 pub mod device;

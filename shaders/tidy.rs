@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::kernel::Source;
 
 /// Every room's kernels, with the room's folder.
-const ROOMS: &[(&str, &[Source])] = &[("ops", crate::ops::SOURCES), ("sdim", crate::sdim::SOURCES)];
+const ROOMS: &[(&str, &[Source])] =
+    &[("muse", crate::muse::SOURCES), ("ops", crate::ops::SOURCES), ("sdim", crate::sdim::SOURCES)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

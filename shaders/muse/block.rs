@@ -1,6 +1,5 @@
 //! A user's content block: the vectors of his behaviors, in chunks, in the order in which they came.
 
-#![allow(dead_code)]
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,8 +40,10 @@ pub(super) struct Chunk {
     pub squares: Vec<[u32; LANES]>,
     /// (tiles) 1 / length; 0: no content.
     pub inverses: Vec<[f32; LANES]>,
-    /// Rises with every change.
-    pub revision: u64,
+    /// Events that were appended.
+    pub events: usize,
+    /// Vectors that came late.
+    pub patches: u64,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -53,9 +54,7 @@ impl Block {
     /// # Errors
     /// [`Error::Shape`] unless `dim` is 1 to [`DIM_MAX`].
     pub fn new(dim: usize) -> Result<Block, Error> {
-        if dim == 0 || dim > DIM_MAX {
-            return Err(Error::Shape(format!("muse.dim is {dim}, but must be 1 to {DIM_MAX}")));
-        }
+        check_dim(dim)?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Block { dim, id, start: 0, end: 0, first_chunk: 0, chunks: VecDeque::new() })
     }
@@ -105,6 +104,7 @@ impl Block {
         let (quads, chunk) = (self.quads(), &mut self.chunks[chunk]);
         chunk.reserve(place, quads);
         chunk.set(place, quads, vector.unwrap_or(&[]));
+        chunk.events += 1;
         self.end += 1;
         Ok(event)
     }
@@ -122,7 +122,9 @@ impl Block {
             return Ok(false);
         }
         let (chunk, quads) = (self.chunk_of(event), self.quads());
-        self.chunks[chunk].set(event as usize % CHUNK_EVENTS, quads, vector);
+        let chunk = &mut self.chunks[chunk];
+        chunk.set(event as usize % CHUNK_EVENTS, quads, vector);
+        chunk.patches += 1;
         Ok(true)
     }
 
@@ -229,7 +231,6 @@ impl Chunk {
         let square = square(vector);
         self.squares[tile][lane] = square;
         self.inverses[tile][lane] = inverse(square);
-        self.revision += 1;
     }
 }
 
@@ -241,6 +242,15 @@ pub(super) fn square(vector: &[i8]) -> u32 {
 /// 1 / length, rounded alike on every machine; 0 of 0.
 fn inverse(square: u32) -> f32 {
     if square == 0 { 0.0 } else { (1.0 / f64::from(square).sqrt()) as f32 }
+}
+
+/// # Errors
+/// [`Error::Shape`] unless `dim` is 1 to [`DIM_MAX`].
+pub(super) fn check_dim(dim: usize) -> Result<(), Error> {
+    if dim == 0 || dim > DIM_MAX {
+        return Err(Error::Shape(format!("muse.dim is {dim}, but must be 1 to {DIM_MAX}")));
+    }
+    Ok(())
 }
 
 /// # Errors

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::Found;
 use super::block::{Block, LANES, square};
-use super::select::{Isa, SIDE, Side, select};
-use super::top::{Tops, score_of};
+use super::shortlist::{Isa, SIDE, Side, shortlist, sort};
+use super::top::{Sorted, Tops, score_of};
 use crate::sdim::vectorized;
 
 /// Candidates whose lists are held at once; the window is read once for each tile of them.
@@ -47,7 +47,7 @@ impl Searcher {
             for tile in tiles {
                 self.tile(block, tile, k);
                 let Found { offsets, ages, similarities } = found;
-                merge(&mut self.tops, block, tile, ages, similarities, |_, end| offsets.push(end));
+                merge(self.isa, &mut self.tops, block, tile, (ages, similarities), |_, end| offsets.push(end));
             }
             return;
         }
@@ -60,7 +60,7 @@ impl Searcher {
                     searcher.tile(block, tile, k);
                     let mut part = Part::default();
                     let Part { lens, ages, similarities } = &mut part;
-                    merge(&mut searcher.tops, block, tile, ages, similarities, |len, _| lens.push(len));
+                    merge(isa, &mut searcher.tops, block, tile, (ages, similarities), |len, _| lens.push(len));
                     part
                 },
             )
@@ -82,7 +82,7 @@ impl Searcher {
             candidates.chunks(SIDE * dim).map(|side| Side::new(dim, side.chunks_exact(dim))).collect();
         for slice in block.slices() {
             for (index, side) in sides.iter().enumerate() {
-                select(self.isa, &slice, side, &mut self.tops, index * SIDE);
+                shortlist(self.isa, &slice, side, &mut self.tops, index * SIDE);
             }
         }
     }
@@ -91,73 +91,61 @@ impl Searcher {
 /// Takes the lists of a tile of candidates apart: the best k of each, the best first. `next` hears how many they are and
 /// how many there are in all.
 fn merge(
+    isa: Isa,
     tops: &mut Tops,
     block: &Block,
     candidates: &[i8],
-    ages: &mut Vec<u32>,
-    similarities: &mut Vec<f32>,
+    (ages, similarities): (&mut Vec<u32>, &mut Vec<f32>),
     mut next: impl FnMut(u32, u32),
 ) {
-    let mut order = [0; 256];
-    let k = tops.k();
+    let mut sorted = Sorted::default();
     for (candidate, vector) in candidates.chunks_exact(block.dim()).enumerate() {
         let own = square(vector);
         // A candidate without content is like nothing.
-        let len = if own == 0 { 0 } else { sorted(tops, candidate, k, &mut order) };
-        let top = tops.of(candidate);
-        let (mut scores, mut squares) = ([0.0; 256], [1; 256]);
-        for (place, &from) in order[..len].iter().enumerate() {
-            let age = top.ages[usize::from(from)];
-            ages.push(age);
-            scores[place] = score_of(top.keys[usize::from(from)]);
-            squares[place] = block.square(age);
+        if own > 0 {
+            sort(isa, tops, candidate, &mut sorted);
+            finish(block, own, &sorted.keys[..sorted.len], &sorted.ages[..sorted.len], ages, similarities);
         }
-        let first = similarities.len();
-        similarities.resize(first + len, 0.0);
-        let mut cosines = [0.0; 256];
-        let padded = len.next_multiple_of(LANES);
-        cosines_of_scores(own, &scores[..padded], &squares[..padded], &mut cosines[..padded]);
-        similarities[first..].copy_from_slice(&cosines[..len]);
-        next(len as u32, ages.len() as u32);
+        next(if own > 0 { sorted.len as u32 } else { 0 }, ages.len() as u32);
     }
 }
 
-/// Cuts a candidate's list to k and finds its order.
-fn sorted(tops: &mut Tops, candidate: usize, k: usize, order: &mut [u8; 256]) -> usize {
-    sort(tops, candidate, k, order);
-    tops.lens[candidate]
-}
-
-vectorized! {
-    fn sort(tops: &mut Tops, candidate: usize, k: usize, order: &mut [u8; 256]) {
-        let mut top = tops.of(candidate);
-        top.shrink(k);
-        top.order(order);
+/// Appends what was found for a candidate of squared length `own`.
+pub(super) fn finish(
+    block: &Block,
+    own: u32,
+    keys: &[i32],
+    found: &[u32],
+    ages: &mut Vec<u32>,
+    similarities: &mut Vec<f32>,
+) {
+    ages.extend_from_slice(found);
+    for (keys, found) in keys.chunks(LANES).zip(found.chunks(LANES)) {
+        let (mut scores, mut squares, mut cosines) = ([0.0; LANES], [1; LANES], [0.0; LANES]);
+        for (lane, (&key, &age)) in keys.iter().zip(found).enumerate() {
+            scores[lane] = score_of(key);
+            squares[lane] = block.square(age);
+        }
+        cosines_of_scores(own, &scores, &squares, &mut cosines);
+        similarities.extend_from_slice(&cosines[..found.len()]);
     }
 }
 
 vectorized! {
     /// The cosines of a candidate and events, from scores: a score, times the event's length, is an integer below 2^23
     /// but for a relative error of 2^-24; so rounding gives back the product, and the cosine is that of the integers.
-    fn cosines_of_scores(own: u32, scores: &[f32], squares: &[u32], cosines: &mut [f32]) {
-        let own = f64::from(own);
-        for ((cosine, &score), &square) in cosines.iter_mut().zip(scores).zip(squares) {
-            let square = f64::from(square);
-            let inverse = (1.0 / square.sqrt()) as f32;
-            let product = (f64::from(score) / f64::from(inverse)).round_ties_even();
-            *cosine = (product / (own * square).sqrt()) as f32;
-        }
-    }
-}
-
-vectorized! {
-    /// The cosines of a candidate and events, from products.
-    pub(super) fn cosines(own: u32, products: &[i32; LANES], squares: &[u32; LANES], cosines: &mut [f32; LANES]) {
+    fn cosines_of_scores(
+        own: u32,
+        scores: &[f32; LANES],
+        squares: &[u32; LANES],
+        cosines: &mut [f32; LANES],
+    ) {
         let own = f64::from(own);
         for lane in 0..LANES {
-            // 0 where either has no content: the product is 0 then.
-            let square = (own * f64::from(squares[lane])).max(1.0);
-            cosines[lane] = (f64::from(products[lane]) / square.sqrt()) as f32;
+            let square = f64::from(squares[lane]);
+            let inverse = (1.0 / square.sqrt()) as f32;
+            let product = (f64::from(scores[lane]) / f64::from(inverse)).round_ties_even();
+            cosines[lane] = (product / (own * square).sqrt()) as f32;
         }
     }
 }

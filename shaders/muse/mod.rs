@@ -4,9 +4,9 @@
 //! Of a history of up to 100,000 behaviors, the 50 whose content is most like a candidate's are found by the cosine of
 //! frozen content vectors, and modeled exactly by what follows (`ranking`).
 //!
-//! | formula | here |
+//! | formula | here: kernels |
 //! |---|---|
-//! | r_i = dot(v_a, v_i) / (length(v_a) length(v_i)), the K largest | [`Gsu::search`] |
+//! | r_i = dot(v_a, v_i) / (length(v_a) length(v_i)), the K largest | [`Gsu::search`]: `shortlist` of every chunk, `merge` |
 //! | n_b = how many r lie in tier b = ceil(r / 0.1) + 10 | [`Gsu::tiers`] |
 //!
 //! # What is exact
@@ -27,9 +27,12 @@
 //! leaves the registers. Vectors lie in tiles of 16 events, four components of each side by side, so that one
 //! instruction (or 16 lanes of a GPU) takes 16 events a step further.
 
+pub mod bench;
 mod block;
 mod cpu;
-mod select;
+mod launch;
+mod pages;
+mod shortlist;
 #[cfg(test)]
 mod tests;
 mod tiers;
@@ -37,6 +40,9 @@ mod top;
 
 pub use block::{Block, CHUNK_EVENTS};
 pub use tiers::{NEWEST, TIERS, tier_of};
+
+#[cfg(test)]
+pub(crate) use launch::SOURCES;
 
 use crate::{Device, Error};
 
@@ -79,46 +85,80 @@ impl Found {
 /// As [`Gsu::search`].
 pub fn search(block: &Block, candidates: &[i8], k: usize) -> Result<Found, Error> {
     let mut found = Found::default();
-    Gsu::new(&Device::Cpu)?.search(block, candidates, k, &mut found)?;
+    Gsu::new(&Device::Cpu, Config { dim: block.dim(), chunks: 0 })?.search(block, candidates, k, &mut found)?;
     Ok(found)
+}
+
+/// What a [`Gsu`] is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Components of a content vector, 1 to [`DIM_MAX`].
+    pub dim: usize,
+    /// Chunks of [`CHUNK_EVENTS`] events that a GPU holds, of whatever users, from the start; 1,024 times `dim` + 4 bytes
+    /// each. Those that were not searched for longest make room. On the CPU nothing is held.
+    pub chunks: usize,
 }
 
 /// The General Search Unit on a device.
 #[derive(Debug)]
 pub struct Gsu {
-    isa: select::Isa,
+    config: Config,
+    isa: shortlist::Isa,
     backend: Backend,
 }
 
 #[derive(Debug)]
 enum Backend {
     Cpu(cpu::Searcher),
+    Gpu(Box<launch::Launcher>),
 }
 
 impl Gsu {
+    /// On `device`.
+    ///
     /// # Errors
-    /// The device's own.
-    pub fn new(device: &Device) -> Result<Gsu, Error> {
+    /// [`Error::Shape`] for a wrong setting, [`Error::Limit`] or [`Error::Memory`] where the chunks do not fit the GPU, and
+    /// the device's own.
+    pub fn new(device: &Device, config: Config) -> Result<Gsu, Error> {
+        Gsu::with_pages(device, config, u64::MAX)
+    }
+
+    /// No page of chunks is larger than `page_bytes_max`; the device's own limits hold besides.
+    fn with_pages(device: &Device, config: Config, page_bytes_max: u64) -> Result<Gsu, Error> {
+        block::check_dim(config.dim)?;
         let backend = match device {
-            Device::Cpu | Device::Gpu(_) => Backend::Cpu(cpu::Searcher::default()),
+            Device::Cpu => Backend::Cpu(cpu::Searcher::default()),
+            Device::Gpu(gpu) => Backend::Gpu(Box::new(launch::Launcher::new(gpu, config, page_bytes_max)?)),
         };
-        Ok(Gsu { isa: select::Isa::detect(), backend })
+        Ok(Gsu { config, isa: shortlist::Isa::detect(), backend })
+    }
+
+    /// After [`Error::DeviceLost`]: the same on a device of the same kind, opened anew; it holds no chunks yet.
+    ///
+    /// # Errors
+    /// As [`Gsu::new`], and where no such device is there any more.
+    pub fn renew(&mut self) -> Result<(), Error> {
+        if let Backend::Gpu(lost) = &self.backend {
+            *self = Gsu::with_pages(&Device::Gpu(lost.gpu().reopen()?), self.config, lost.page_bytes_max())?;
+        }
+        Ok(())
     }
 
     /// Fills `found` with the `k` events of the block's window that are most similar to each of `candidates`
     /// (candidates, dim), int8 as [`quantize()`] makes it: all that have content, where they are fewer.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the candidates are not whole or not within ±127, or `k` is not 1 to [`K_MAX`]; the
-    /// device's own.
+    /// [`Error::Shape`] where the candidates are not whole or not within ±127, the block has another dim, or `k` is not 1
+    /// to [`K_MAX`]; the device's own.
     pub fn search(&mut self, block: &Block, candidates: &[i8], k: usize, found: &mut Found) -> Result<(), Error> {
-        block::check(block.dim(), candidates)?;
+        self.check(block, candidates)?;
         if k == 0 || k > K_MAX {
             return Err(Error::Shape(format!("{k} events to be found, but there must be 1 to {K_MAX}")));
         }
         found.clear();
         match &mut self.backend {
             Backend::Cpu(searcher) => searcher.search(block, candidates, k, found),
+            Backend::Gpu(launcher) => launcher.search(block, candidates, k, found)?,
         }
         Ok(())
     }
@@ -130,7 +170,7 @@ impl Gsu {
     /// # Errors
     /// [`Error::Shape`] where the parts do not fit together.
     pub fn tiers(&mut self, block: &Block, candidates: &[i8], found: &Found, tiers: &mut Vec<u8>) -> Result<(), Error> {
-        block::check(block.dim(), candidates)?;
+        self.check(block, candidates)?;
         let count = candidates.len() / block.dim();
         if found.offsets.len() != count + 1 {
             let others = found.offsets.len().saturating_sub(1);
@@ -138,5 +178,12 @@ impl Gsu {
         }
         tiers::tiers(self.isa, block, candidates, found, tiers);
         Ok(())
+    }
+    fn check(&self, block: &Block, candidates: &[i8]) -> Result<(), Error> {
+        if block.dim() != self.config.dim {
+            let (found, dim) = (block.dim(), self.config.dim);
+            return Err(Error::Shape(format!("the block has vectors of {found} components, not {dim}")));
+        }
+        block::check(block.dim(), candidates)
     }
 }

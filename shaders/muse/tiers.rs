@@ -2,8 +2,7 @@
 
 use super::Found;
 use super::block::{Block, LANES, square};
-use super::cpu::cosines;
-use super::select::{Isa, SIDE, Side, tile_products};
+use super::shortlist::{Isa, SIDE, Side, tile_products};
 use crate::sdim::vectorized;
 
 /// Tiers of width 0.1: 0 is -1 itself, 10 ends with 0, 20 with 1; 21 stays empty, for cosines here are never above 1.
@@ -22,11 +21,10 @@ pub(super) fn tiers(isa: Isa, block: &Block, candidates: &[i8], found: &Found, t
     let dim = block.dim();
     tiers.clear();
     tiers.resize(candidates.len() / dim * 2 * TIERS, 0);
-    let mut numbers = [0; 256];
+    let mut numbers = vec![0; found.similarities.len()];
+    numbers_of(&found.similarities, &mut numbers);
     for (tiers, range) in tiers.chunks_exact_mut(2 * TIERS).zip(found.offsets.windows(2)) {
-        let similarities = &found.similarities[range[0] as usize..range[1] as usize];
-        numbers_of(similarities, &mut numbers[..similarities.len()]);
-        numbers[..similarities.len()].iter().for_each(|&tier| tiers[usize::from(tier)] += 1);
+        numbers[range[0] as usize..range[1] as usize].iter().for_each(|&tier| tiers[usize::from(tier)] += 1);
     }
     for (candidates, tiers) in candidates.chunks(SIDE * dim).zip(tiers.chunks_mut(SIDE * 2 * TIERS)) {
         newest(isa, block, candidates, tiers);
@@ -37,25 +35,43 @@ pub(super) fn tiers(isa: Isa, block: &Block, candidates: &[i8], found: &Found, t
 fn newest(isa: Isa, block: &Block, candidates: &[i8], tiers: &mut [u8]) {
     let dim = block.dim();
     let side = Side::new(dim, candidates.chunks_exact(dim));
+    let mut squares = [0; SIDE];
+    squares.iter_mut().zip(candidates.chunks_exact(dim)).for_each(|(own, candidate)| *own = square(candidate));
     let limit = block.len().min(NEWEST) as u32;
     for slice in block.slices().take(2) {
         for tile in slice.tiles().rev() {
             let age = slice.age_of(tile);
             let known = |lane: usize| age.wrapping_add(lane as u32) < limit;
-            if !(0..LANES).any(known) {
+            let lanes: u32 = (0..LANES).map(|lane| u32::from(known(lane)) << lane).sum();
+            if lanes == 0 {
                 return;
             }
             let products = tile_products(isa, slice.tile(tile), &side);
-            for ((candidate, products), tiers) in
-                candidates.chunks_exact(dim).zip(&products).zip(tiers.chunks_exact_mut(2 * TIERS))
-            {
-                let mut similarities = [0.0; LANES];
-                let mut numbers = [0; LANES];
-                cosines(square(candidate), products, &slice.chunk.squares[tile], &mut similarities);
-                numbers_of(&similarities, &mut numbers);
-                for (_, &tier) in numbers.iter().enumerate().filter(|(lane, _)| known(*lane)) {
-                    tiers[TIERS + usize::from(tier)] += 1;
+            let mut numbers = [[0; LANES]; SIDE];
+            numbers_of_products(&squares, &products, &slice.chunk.squares[tile], &mut numbers);
+            for (numbers, tiers) in numbers.iter().zip(tiers.chunks_exact_mut(2 * TIERS)) {
+                for (lane, &tier) in numbers.iter().enumerate() {
+                    tiers[TIERS + usize::from(tier)] += (lanes >> lane & 1) as u8;
                 }
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// The tiers of eight candidates and 16 events; a similarity is 0 where either has no content.
+    fn numbers_of_products(
+        own: &[u32; SIDE],
+        products: &[[i32; LANES]; SIDE],
+        squares: &[u32; LANES],
+        numbers: &mut [[u8; LANES]; SIDE],
+    ) {
+        for ((numbers, products), &own) in numbers.iter_mut().zip(products).zip(own) {
+            let own = f64::from(own);
+            for lane in 0..LANES {
+                // The product is 0 where the squares are.
+                let square = (own * f64::from(squares[lane])).max(1.0);
+                numbers[lane] = tier_of((f64::from(products[lane]) / square.sqrt()) as f32);
             }
         }
     }

@@ -4,9 +4,9 @@ use super::block::LANES;
 
 /// The best k so far of each candidate of a tile, and what has passed his threshold since.
 ///
-/// Survivors stand in the order in which they came, newest first, and whoever comes later must be strictly better than
-/// the k-th: so ties go to the newer event, and nothing needs to be compared twice. When a list is full, its k best
-/// stay and the threshold rises.
+/// Survivors stand in the order in which they came, newest first, and whoever comes later must be strictly better than a
+/// threshold that k have passed: so ties go to the newer event. When a list is full, it is cut to its k best and few
+/// more, and the threshold rises.
 #[derive(Debug, Default)]
 pub(super) struct Tops {
     k: usize,
@@ -17,7 +17,7 @@ pub(super) struct Tops {
     /// (candidates, stride)
     ages: Vec<u32>,
     /// (candidates) Survivors.
-    pub lens: Vec<usize>,
+    lens: Vec<usize>,
     /// (candidates) Scores must be above this.
     pub floors: Vec<f32>,
 }
@@ -52,6 +52,7 @@ impl Tops {
         self.limit + STEP + LANES
     }
 
+    /// One candidate's list.
     #[inline(always)]
     pub fn of(&mut self, candidate: usize) -> Top<'_> {
         let stride = self.stride();
@@ -88,118 +89,124 @@ pub(super) fn score_of(key: i32) -> f32 {
     f32::from_bits((key ^ ((key >> 31) & i32::MAX)).cast_unsigned())
 }
 
-/// Where a list is cut: all above `key` stay, and of those equal to it the first `ties`.
+/// Where a list is cut: all above `key` stay, and of those equal to it the first `ties`. Nothing that comes later and is
+/// not above `key` can be among the k best.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cut {
     pub key: i32,
     pub ties: usize,
 }
 
+/// How many more than k may stay: to look for the k-th itself costs more than to keep some.
+#[inline(always)]
+pub(super) fn slack(k: usize) -> usize {
+    k / 4 + 8
+}
+
+/// The best of a list, the best first.
+#[derive(Debug)]
+pub(super) struct Sorted {
+    pub len: usize,
+    pub keys: [i32; SORTED_MAX],
+    pub ages: [u32; SORTED_MAX],
+}
+
+/// The longest list that is sorted: k, its slack, and a whole register.
+const SORTED_MAX: usize = 384;
+const _: () = assert!(super::K_MAX + super::K_MAX / 4 + 8 + LANES <= SORTED_MAX);
+
+impl Default for Sorted {
+    fn default() -> Sorted {
+        Sorted { len: 0, keys: [0; SORTED_MAX], ages: [0; SORTED_MAX] }
+    }
+}
+
 impl Top<'_> {
-    /// Where to cut so that k stay, where there are more. Halves the interval in which the k-th lies.
+    /// Where to cut so that k and few more stay, where there are more; `above` counts the keys above one. Halves the
+    /// interval in which the k-th lies.
     #[inline(always)]
-    pub fn cut(&mut self, k: usize) -> Option<Cut> {
-        let len = *self.len;
-        if len <= k {
+    pub fn cut(&mut self, k: usize, above: impl Fn(&[[i32; LANES]], i32) -> usize) -> Option<Cut> {
+        let (len, most) = (*self.len, k + slack(k));
+        if len <= most {
             return None;
         }
-        let padded = len.next_multiple_of(LANES);
-        self.keys[len..padded].fill(i32::MIN);
-        let (tiles, _) = self.keys[..padded].as_chunks::<LANES>();
-        // More than k are above `low`, fewer than k above `high`.
-        let (mut low, mut high) = (least(&self.keys[..len]) - 1, most(tiles));
+        let tiles = self.pad();
+        // More than `most` are above `low`, fewer than k above `high`.
+        let (mut low, mut high) = span(tiles, len);
         for step in 0.. {
             if i64::from(high) - i64::from(low) <= 1 {
                 break;
             }
             let middle = middle(low, high, step);
-            let above = above(tiles, middle);
-            if above == k {
-                return Some(Cut { key: middle, ties: 0 });
-            }
-            if above > k {
-                low = middle;
-            } else {
-                high = middle;
+            match above(tiles, middle) {
+                above if above > most => low = middle,
+                above if above < k => high = middle,
+                _ => return Some(Cut { key: middle, ties: 0 }),
             }
         }
         Some(Cut { key: high, ties: k - above(tiles, high) })
     }
 
-    /// Cuts the list to k; the threshold becomes the k-th score.
+    /// The list in whole registers.
+    #[inline(always)]
+    pub fn pad(&mut self) -> &[[i32; LANES]] {
+        let padded = self.len.next_multiple_of(LANES);
+        self.keys[*self.len..padded].fill(i32::MIN);
+        self.keys[..padded].as_chunks::<LANES>().0
+    }
+
+    /// Cuts the list to k and few more, and raises the threshold.
     #[inline(always)]
     pub fn shrink(&mut self, k: usize) {
-        let Some(cut) = self.cut(k) else { return };
-        let (mut kept, mut ties, mut least) = (0, cut.ties, i32::MAX);
+        let Some(cut) = self.cut(k, above) else { return };
+        let (mut kept, mut ties) = (0, cut.ties);
         for place in 0..*self.len {
             let key = self.keys[place];
             let tie = key == cut.key && ties > 0;
             ties -= usize::from(tie);
-            if key > cut.key || tie {
-                self.keys[kept] = key;
-                self.ages[kept] = self.ages[place];
-                kept += 1;
-                least = least.min(key);
-            }
+            self.keys[kept] = key;
+            self.ages[kept] = self.ages[place];
+            kept += usize::from(key > cut.key || tie);
         }
-        debug_assert_eq!(kept, k);
         *self.len = kept;
-        *self.floor = score_of(least);
+        *self.floor = score_of(cut.key);
     }
 
-    /// The places of a list of at most 256, the best first, ties as they came.
+    /// The best k, in order: everyone's place is how many are better, or as good and came before.
     #[inline(always)]
-    pub fn order(&self, order: &mut [u8; 256]) {
+    pub fn sort(&mut self, k: usize, sorted: &mut Sorted) {
+        self.shrink(k);
         let len = *self.len;
-        let tiles = len.div_ceil(LANES);
-        for tile in 0..tiles {
-            let mut keys = [i32::MIN; LANES];
-            let part = &self.keys[tile * LANES..len.min((tile + 1) * LANES)];
-            keys[..part.len()].copy_from_slice(part);
-            let mut ranks = [0; LANES];
-            let (before, rest) = self.keys[..len].split_at(tile * LANES);
-            let (own, after) = rest.split_at(part.len());
-            for &other in before {
-                ranks.iter_mut().zip(keys).for_each(|(rank, key)| *rank += i32::from(other >= key));
-            }
-            for (place, &other) in own.iter().enumerate() {
-                for lane in 0..LANES {
-                    ranks[lane] += i32::from(other > keys[lane] || other == keys[lane] && place < lane);
-                }
-            }
-            for &other in after {
-                ranks.iter_mut().zip(keys).for_each(|(rank, key)| *rank += i32::from(other > key));
-            }
-            for lane in 0..part.len() {
-                order[ranks[lane] as usize & 255] = (tile * LANES + lane) as u8;
-            }
+        for place in 0..len {
+            let (key, age) = (self.keys[place], self.ages[place]);
+            let (before, after) = self.keys[..len].split_at(place);
+            let better = before.iter().map(|&other| i32::from(other >= key)).sum::<i32>()
+                + after.iter().map(|&other| i32::from(other > key)).sum::<i32>();
+            sorted.keys[better as usize] = key;
+            sorted.ages[better as usize] = age;
         }
+        sorted.len = len.min(k);
     }
 }
 
-/// The least key.
+/// A key below all of the first `len`, and the largest; the last tile may be padded, with the least key of all.
 #[inline(always)]
-fn least(keys: &[i32]) -> i32 {
-    let (tiles, rest) = keys.as_chunks::<LANES>();
-    let mut least = [i32::MAX; LANES];
-    for tile in tiles {
+fn span(tiles: &[[i32; LANES]], len: usize) -> (i32, i32) {
+    let (mut least, mut most) = ([i32::MAX; LANES], [i32::MIN; LANES]);
+    let (whole, part) = tiles.split_at(len / LANES);
+    for tile in whole {
         for lane in 0..LANES {
             least[lane] = least[lane].min(tile[lane]);
-        }
-    }
-    least.into_iter().chain(rest.iter().copied()).fold(i32::MAX, i32::min)
-}
-
-/// The largest key.
-#[inline(always)]
-fn most(tiles: &[[i32; LANES]]) -> i32 {
-    let mut most = [i32::MIN; LANES];
-    for tile in tiles {
-        for lane in 0..LANES {
             most[lane] = most[lane].max(tile[lane]);
         }
     }
-    most.into_iter().fold(i32::MIN, i32::max)
+    for tile in part {
+        for lane in 0..LANES {
+            least[lane] = least[lane].min(if tile[lane] == i32::MIN { i32::MAX } else { tile[lane] });
+            most[lane] = most[lane].max(tile[lane]);
+        }
+    }
+    (least.into_iter().fold(i32::MAX, i32::min) - 1, most.into_iter().fold(i32::MIN, i32::max))
 }
 
 /// How many keys are above `key`.

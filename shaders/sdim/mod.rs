@@ -48,6 +48,7 @@
 //! no order. Only the host divides it: a read has the same bits on every device.
 
 mod batch;
+pub mod bench;
 mod cpu;
 mod launch;
 mod pages;

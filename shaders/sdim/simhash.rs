@@ -160,11 +160,10 @@ mod wide {
             }
         }
         let words = signatures.len() / N;
-        for n in 0..N {
-            for b in 0..B {
-                let bits = _mm512_cmpgt_epi32_mask(sums[n][b], _mm512_setzero_si512());
-                let place = (first + b) * 16;
-                signatures[n * words + place / 64] |= u64::from(bits) << (place % 64);
+        for (sums, signature) in sums.into_iter().zip(signatures.chunks_exact_mut(words)) {
+            for (sum, block) in sums.into_iter().zip(first..) {
+                let bits = _mm512_cmpgt_epi32_mask(sum, _mm512_setzero_si512());
+                signature[block / 4] |= u64::from(bits) << (block % 4 * 16);
             }
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! # Layout
 //! - [`path`]: stage by stage, in this process.
+//! - [`scores`]: what candidates cost, part by part.
 //! - [`kafka`]: as users run it, a process of its own ([`child`]) beside a real broker; [`latency`]: what they wait for.
 
 mod child;
 mod kafka;
 mod latency;
 mod path;
+mod scores;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -51,6 +53,8 @@ enum Name {
     /// A training step and a forecast of 256 users with 64 events each
     #[value(name = "prompt_tpp")]
     PromptTpp,
+    /// Scoring 1,000 candidates of one user, part by part, on one thread
+    Scores,
     /// The service beside the broker of kafka.brokers: throughput, cost, memory, latency, recovery
     Kafka,
 }
@@ -65,6 +69,7 @@ impl Bench {
         match self.name {
             Name::Path => self.path(config, stop),
             Name::PromptTpp => self.prompt_tpp(&config),
+            Name::Scores => self.scores(),
             Name::Kafka => self.service(&config, stop),
         }
     }

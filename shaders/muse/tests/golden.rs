@@ -28,11 +28,11 @@ fn what_is_found_and_its_tiers_equal_the_published_ones() {
         block.push(Some(vector)).unwrap();
     }
     // The fifth has no content and the third points the other way.
-    assert_found(&block, [1, 2, 4], [1.0, 0.97273708, -0.03257312]);
+    assert_found(&block, [1, 2, 4], [1.0, 0.972_737_1, -0.03257312]);
     block.push(Some(&EVENTS[5])).unwrap();
-    assert_found(&block, [1, 2, 6], [1.0, 0.97273708, 0.86693247]);
+    assert_found(&block, [1, 2, 6], [1.0, 0.972_737_1, 0.86693247]);
 
-    let mut gsu = Gsu::new(&Device::Cpu).unwrap();
+    let mut gsu = Gsu::new(&Device::Cpu, Config { dim: 4, chunks: 0 }).unwrap();
     let (mut found, mut tiers) = (Found::default(), Vec::new());
     gsu.search(&block, &CANDIDATE, 3, &mut found).unwrap();
     gsu.tiers(&block, &CANDIDATE, &found, &mut tiers).unwrap();
@@ -41,7 +41,7 @@ fn what_is_found_and_its_tiers_equal_the_published_ones() {
     assert_eq!(counts(&tiers[TIERS..]), [(0, 1), (10, 2), (19, 1), (20, 2)]);
 
     block.expire(1);
-    assert_found(&block, [2, 6, 4], [0.97273708, 0.86693247, -0.03257312]);
+    assert_found(&block, [2, 6, 4], [0.972_737_1, 0.86693247, -0.03257312]);
     gsu.search(&block, &CANDIDATE, 3, &mut found).unwrap();
     gsu.tiers(&block, &CANDIDATE, &found, &mut tiers).unwrap();
     assert_eq!(counts(&tiers[..TIERS]), [(10, 1), (19, 1), (20, 1)]);

@@ -2,12 +2,18 @@
 
 mod golden;
 mod properties;
+mod twins;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use super::select::Isa;
+use super::shortlist::Isa;
 use super::*;
+use crate::Choice;
+
+fn gpu() -> Device {
+    Device::open(Choice::Gpu).unwrap_or_else(|error| panic!("{error}"))
+}
 
 fn random(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)

@@ -120,7 +120,7 @@ fn tiers_count_what_was_found_and_the_newest_fifty() {
     let mut random = random(5);
     for (dim, events) in [(3, 7), (64, 50), (20, 1_050), (20, 2_000)] {
         let pool = vectors(&mut random, events, dim, 9);
-        let unknown = |index: usize| index % 5 == 0;
+        let unknown = |index: usize| index.is_multiple_of(5);
         let history: Vec<_> =
             pool.chunks_exact(dim).enumerate().map(|(i, vector)| (!unknown(i)).then(|| vector.to_vec())).collect();
         let candidates = vectors(&mut random, 21, dim, 9);
@@ -165,7 +165,7 @@ fn misfits_are_refused() {
     assert!(search(&block, &[1, 2, 3], 5).unwrap_err().to_string().contains("3 components"));
     assert!(search(&block, &[1, 2], 0).unwrap_err().to_string().contains("0 events"));
     assert!(search(&block, &[1, 2], 256).unwrap_err().to_string().contains("255"));
-    let mut gsu = Gsu::new(&Device::Cpu).unwrap();
+    let mut gsu = Gsu::new(&Device::Cpu, Config { dim: 2, chunks: 0 }).unwrap();
     let error = gsu.tiers(&block, &[1, 2], &Found::default(), &mut Vec::new()).unwrap_err().to_string();
     assert!(error.contains("found for 0"), "{error}");
     assert!(search(&block, &[1, 2], 5).unwrap().ages.is_empty());

@@ -3,20 +3,37 @@
 use std::arch::x86_64::*;
 
 use super::super::block::{LANES, Quad, Slice};
-use super::super::top::{Cut, Top, Tops, score_of};
+use super::super::top::{Cut, Sorted, Top, Tops, score_of};
 use super::{SIDE, Side};
 
-/// See [`super::select`].
+/// See [`super::shortlist`].
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512vnni,popcnt")]
-pub fn select(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
+pub fn shortlist(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
     let tiles = slice.tiles();
     let mut end = tiles.end;
     while end >= tiles.start + 2 {
+        // Whoever comes after the first finds them in the cache.
+        if first == 0 && end >= tiles.start + 2 + AHEAD {
+            fetch(slice.tile(end - 1 - AHEAD));
+            fetch(slice.tile(end - 2 - AHEAD));
+        }
         step(slice, [end - 1, end - 2], side, tops, first);
         end -= 2;
     }
     if end > tiles.start {
         step(slice, [end - 1], side, tops, first);
+    }
+}
+
+/// How many tiles ahead memory is asked for: machines that guess what is read next do so for rising addresses best.
+const AHEAD: usize = 4;
+
+/// Asks memory for a tile.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn fetch(tile: &[Quad]) {
+    for quad in tile {
+        _mm_prefetch::<_MM_HINT_T0>(quad.as_ptr().cast());
     }
 }
 
@@ -31,10 +48,9 @@ fn step<const N: usize>(slice: &Slice<'_>, tiles: [usize; N], side: &Side, tops:
     for n in 0..N {
         known[n] = _mm512_cmp_ps_mask::<_CMP_NEQ_OQ>(inverses[n], zero) & slice.lanes(tiles[n]);
     }
-    for candidate in 0..side.count {
+    for (candidate, sums) in sums.iter().enumerate().take(side.count) {
         let floor = _mm512_set1_ps(tops.floors[first + candidate]);
-        let scores: [__m512; N] =
-            std::array::from_fn(|n| _mm512_mul_ps(_mm512_cvtepi32_ps(sums[candidate][n]), inverses[n]));
+        let scores: [__m512; N] = std::array::from_fn(|n| _mm512_mul_ps(_mm512_cvtepi32_ps(sums[n]), inverses[n]));
         let better: [__mmask16; N] =
             std::array::from_fn(|n| _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(known[n], scores[n], floor));
         if better.iter().fold(0, |any, mask| any | mask) == 0 {
@@ -111,11 +127,11 @@ fn put(top: &mut Top<'_>, place: usize, chosen: __mmask16, keys: __m512i, ages: 
 
 /// As [`Top::shrink`].
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,popcnt")]
+#[inline]
 fn shrink(top: &mut Top<'_>, k: usize) {
-    let Some(Cut { key, ties }) = top.cut(k) else { return };
+    let Some(Cut { key, ties }) = top.cut(k, |tiles, key| above(tiles, key)) else { return };
     let (len, mut kept, mut ties) = (*top.len, 0, ties as u32);
     let cut = _mm512_set1_epi32(key);
-    let mut least = _mm512_set1_epi32(i32::MAX);
     for place in (0..len).step_by(LANES) {
         let room = "lists are whole registers";
         let keys = load_keys(top.keys[place..].first_chunk().expect(room));
@@ -129,13 +145,59 @@ fn shrink(top: &mut Top<'_>, k: usize) {
                 ties -= 1;
             }
         }
-        least = _mm512_mask_min_epi32(least, chosen, least, keys);
         put(top, kept, chosen, keys, ages);
         kept += chosen.count_ones() as usize;
     }
-    debug_assert_eq!(kept, k);
     *top.len = kept;
-    *top.floor = score_of(_mm512_reduce_min_epi32(least));
+    *top.floor = score_of(key);
+}
+
+/// How many keys are above `key`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn above(tiles: &[[i32; LANES]], key: i32) -> usize {
+    let (key, one) = (_mm512_set1_epi32(key), _mm512_set1_epi32(1));
+    let mut counts = [_mm512_setzero_si512(); 2];
+    for (index, tile) in tiles.iter().enumerate() {
+        let above = _mm512_cmpgt_epi32_mask(load_keys(tile), key);
+        let count = &mut counts[index % 2];
+        *count = _mm512_mask_add_epi32(*count, above, *count, one);
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(counts[0], counts[1])) as usize
+}
+
+/// As [`Top::sort`].
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,popcnt")]
+pub fn sort(top: &mut Top<'_>, k: usize, sorted: &mut Sorted) {
+    shrink(top, k);
+    let (len, one) = (*top.len, _mm512_set1_epi32(1));
+    top.pad();
+    for first in (0..len).step_by(LANES) {
+        let keys = load_keys(top.keys[first..].first_chunk().expect("lists are whole registers"));
+        let mut better = _mm512_setzero_si512();
+        let own = len.min(first + LANES);
+        for &other in &top.keys[..first] {
+            let mask = _mm512_cmpge_epi32_mask(_mm512_set1_epi32(other), keys);
+            better = _mm512_mask_add_epi32(better, mask, better, one);
+        }
+        for (place, &other) in top.keys[first..own].iter().enumerate() {
+            let other = _mm512_set1_epi32(other);
+            let later = 0xfffe_u16 << place;
+            let mask = _mm512_cmpgt_epi32_mask(other, keys) | _mm512_cmpeq_epi32_mask(other, keys) & later;
+            better = _mm512_mask_add_epi32(better, mask, better, one);
+        }
+        for &other in &top.keys[own..len] {
+            let mask = _mm512_cmpgt_epi32_mask(_mm512_set1_epi32(other), keys);
+            better = _mm512_mask_add_epi32(better, mask, better, one);
+        }
+        let mut places = [0; LANES];
+        store(&mut places, better);
+        for (place, &better) in (first..own).zip(&places) {
+            sorted.keys[better as usize] = top.keys[place];
+            sorted.ages[better as usize] = top.ages[place];
+        }
+    }
+    sorted.len = len.min(k);
 }
 
 #[target_feature(enable = "avx512f")]

@@ -4,7 +4,7 @@
 //! integers below 2^24, and a score is one of them times a length, rounded once.
 
 use super::block::{LANES, Quad, Slice};
-use super::top::{Tops, key_of};
+use super::top::{Sorted, Tops, key_of};
 
 /// Candidates that one pass over a tile of events serves.
 pub(super) const SIDE: usize = 8;
@@ -77,14 +77,14 @@ impl Isa {
 }
 
 /// Offers the events of `slice`, newest first, to the candidates of `side`, which are `first` and on in `tops`.
-pub(super) fn select(isa: Isa, slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
+pub(super) fn shortlist(isa: Isa, slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the features were detected")]
-        Isa::Vnni => unsafe { vnni::select(slice, side, tops, first) },
+        Isa::Vnni => unsafe { vnni::shortlist(slice, side, tops, first) },
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the features were detected")]
-        Isa::Avx2 => unsafe { avx2::select(slice, side, tops, first) },
+        Isa::Avx2 => unsafe { avx2::shortlist(slice, side, tops, first) },
         Isa::Plain => plain(slice, side, tops, first, products),
     }
 }
@@ -102,7 +102,22 @@ pub(super) fn tile_products(isa: Isa, tile: &[Quad], side: &Side) -> [[i32; LANE
     }
 }
 
-/// [`select`], whatever multiplies.
+/// The best k of a candidate's list, in order.
+pub(super) fn sort(isa: Isa, tops: &mut Tops, candidate: usize, sorted: &mut Sorted) {
+    let k = tops.k();
+    let mut top = tops.of(candidate);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the features were detected")]
+        Isa::Vnni => unsafe { vnni::sort(&mut top, k, sorted) },
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the features were detected")]
+        Isa::Avx2 => unsafe { avx2::sort(&mut top, k, sorted) },
+        Isa::Plain => top.sort(k, sorted),
+    }
+}
+
+/// [`shortlist`], whatever multiplies.
 #[inline(always)]
 fn plain(
     slice: &Slice<'_>,

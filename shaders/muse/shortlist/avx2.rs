@@ -3,13 +3,19 @@
 use std::arch::x86_64::*;
 
 use super::super::block::{LANES, Quad, Slice};
-use super::super::top::Tops;
+use super::super::top::{Sorted, Top, Tops};
 use super::{SIDE, Side};
 
-/// See [`super::select`].
+/// See [`super::shortlist`].
 #[target_feature(enable = "avx2")]
-pub fn select(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
+pub fn shortlist(slice: &Slice<'_>, side: &Side, tops: &mut Tops, first: usize) {
     super::plain(slice, side, tops, first, |tile, side| tile_products(tile, side));
+}
+
+/// See [`super::sort`].
+#[target_feature(enable = "avx2")]
+pub fn sort(top: &mut Top<'_>, k: usize, sorted: &mut Sorted) {
+    top.sort(k, sorted);
 }
 
 /// See [`super::tile_products`].
