@@ -109,6 +109,13 @@ impl Default for CandidateSettings {
             feedback_wait_ms: 600_000,
             feedback_wait_bytes: Size(16 << 20),
             unlabeled: Unlabeled::Ignored,
+            learn: true,
+            batch_samples: 512,
+            version_steps: 16,
+            version_interval_ms: 10_000,
+            lag_max_ms: 60_000,
+            admit_after: 5,
+            rows_max: 1 << 17,
         }
     }
 }
@@ -123,6 +130,7 @@ impl Default for SdimSettings {
             tables: 4096,
             bits: BITS,
             group_bits: GROUP_BITS,
+            start: None,
         }
     }
 }
@@ -135,7 +143,7 @@ impl Default for ItemSettings {
 
 impl Default for MuseSettings {
     fn default() -> Self {
-        Self { enabled: false, found: 50 }
+        Self { enabled: false, found: 50, start: None }
     }
 }
 

@@ -259,6 +259,20 @@ pub struct CandidateSettings {
     pub feedback_wait_bytes: Size,
     /// What candidates are of which no feedback said anything.
     pub unlabeled: Unlabeled,
+    /// Whether models go on learning.
+    pub learn: bool,
+    /// Labeled candidates of a step, about.
+    pub batch_samples: usize,
+    /// Steps of a version, at least.
+    pub version_steps: u64,
+    /// Time between two versions, at least.
+    pub version_interval_ms: u64,
+    /// Samples are passed over where the learner is further behind.
+    pub lag_max_ms: u64,
+    /// An item has an embedding of its own from so many labeled candidates on.
+    pub admit_after: u32,
+    /// Most items with an embedding of their own.
+    pub rows_max: usize,
 }
 
 /// What candidates are of which no feedback said anything.
@@ -279,6 +293,8 @@ pub struct MuseSettings {
     pub enabled: bool,
     /// Behaviors that are found for a candidate.
     pub found: usize,
+    /// A model to start from.
+    pub start: Option<PathBuf>,
 }
 
 /// `sdim.*`
@@ -299,6 +315,8 @@ pub struct SdimSettings {
     pub bits: usize,
     /// Hyperplanes that name a bucket.
     pub group_bits: usize,
+    /// A model to start from.
+    pub start: Option<PathBuf>,
 }
 
 /// `items.*`

@@ -23,6 +23,9 @@ pub const ITEM_RATE: usize = {
     at
 };
 
+/// Chunks of behaviors that MUSE's search keeps on a GPU at once.
+const GSU_CHUNKS: usize = 256;
+
 /// What is looked at.
 #[derive(Clone, Debug)]
 pub struct LookConfig {
@@ -74,11 +77,11 @@ impl Eyes {
     pub fn new(config: LookConfig, device: &Device, items: ItemSource) -> Result<Self, shaders::Error> {
         let (bits, group_bits) = config.hash.unwrap_or((shaders::sdim::BITS, shaders::sdim::GROUP_BITS));
         let form = shaders::sdim::Config { dim: config.dim, slots: 1, bits, group_bits };
-        let hash = shaders::sdim::hash_matrix_of(config.dim, bits);
+        let hash = shaders::sdim::hash_matrix_of(bits, config.dim);
         Ok(Self {
             known: Known::new(items),
             kernels: Sdim::new(device, form, &hash)?,
-            gsu: Gsu::new(device)?,
+            gsu: Gsu::new(device, shaders::muse::Config { dim: config.dim, chunks: GSU_CHUNKS })?,
             signatures: Vec::new(),
             generation: 0,
             found: Found::default(),

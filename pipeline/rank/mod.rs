@@ -77,6 +77,9 @@ pub enum RankError {
 /// The models that score, as far as their rooms are open.
 pub const MODELS: [(Room, Long); 2] = [(Room::Sdim, Long::Sdim), (Room::Muse, Long::Muse)];
 
+/// The version of model `sdim` that is the frozen hash alone, and scores nothing.
+pub const HASH_VERSION: u64 = crate::encode::record::MODEL_VERSION;
+
 /// A model that may have versions.
 struct Scorer {
     room: Room,
@@ -267,6 +270,9 @@ impl RankRoom {
     /// Where it cannot be had.
     pub fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), RankError> {
         let Some(scorer) = self.scorers.iter_mut().find(|scorer| scorer.room.name() == model) else { return Ok(()) };
+        if scorer.room == Room::Sdim && version <= HASH_VERSION {
+            return Ok(());
+        }
         scorer.in_force.insert(task, version);
         let needed: Vec<u64> = scorer.in_force.values().copied().collect();
         scorer.versions.retain(|number, _| needed.contains(number));
