@@ -152,7 +152,7 @@ pub fn muse(log: &Log, keys: &Keys, history_max: usize) -> Result<Interest, Erro
             vectors
         })
         .collect();
-    let mut gsu = Gsu::new(&Device::Cpu)?;
+    let mut gsu = Gsu::new(&Device::Cpu, shaders::muse::Config { dim: keys.dim, chunks: 1 })?;
     let (mut asked, mut found, mut tiers) = (Vec::new(), Found::default(), Vec::new());
     of_requests(log, keys, history_max, |interest, sight| {
         let vectors = &versions[keys.version_at(sight.request.time_ms)];
