@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::{Failure, Settings, broker};
 use crate::config::Config;
 use crate::log::{Broker, TopicSpec, TopicState};
-use crate::service;
+use crate::{roles, service};
 
 /// Arguments of `topics`.
 #[derive(Debug, Args)]
@@ -100,7 +100,9 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     }
     if config.prompt_tpp.enabled {
         specs.push(spec(public("forecasts"), n, COMPACT));
-        specs.push(spec(own("samples.prompt_tpp"), 1, DELETE));
+    }
+    for room in roles::learning(config) {
+        specs.push(spec(own(&format!("samples.{}", room.name())), 1, DELETE));
     }
     if config.candidates.enabled {
         specs.push(spec(public("scores"), n, DELETE));

@@ -5,6 +5,7 @@ use shaders::Device;
 use shaders::prompt_tpp::{Config, Model as Network};
 
 use super::vocabulary::Vocabulary;
+use crate::learn::study::Progress;
 use crate::model::Model;
 
 /// What a manifest says of a version.
@@ -14,14 +15,9 @@ pub struct About {
     pub types: Vec<String>,
     /// Densities of gaps are per so many ms: the stream's median gap when it was first learned.
     pub unit_ms: f64,
-    /// The sample record up to which it has learned: the next one to be read.
-    pub samples_offset: i64,
-    /// The time of the last sample it has learned from, ms since 1970, where samples have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_ms: Option<i64>,
-    /// Samples from before then, in ms since 1970, are passed over: the learner was too far behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skip_until_ms: Option<i64>,
+    /// How far its learner had come.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// Targets it has learned from.
     pub targets: u64,
     /// How often each prompt of each pool was chosen while learning, pool by pool.
@@ -49,8 +45,10 @@ pub enum VersionError {
     #[error(transparent)]
     Device(shaders::Error),
     /// It is not one of this network.
-    #[error("model prompt_tpp, version {version}: {reason}; was it published by another version of this service?")]
+    #[error("model {model}, version {version}: {reason}; was it published by another version of this service?")]
     Misfit {
+        /// The model.
+        model: String,
         /// Its number.
         version: u64,
         /// What does not fit.
@@ -64,8 +62,11 @@ impl About {
     /// # Errors
     /// Where the manifest says nothing of the kind.
     pub fn of(model: &Model) -> Result<Self, VersionError> {
-        let wrong =
-            |error: serde_json::Error| VersionError::Misfit { version: model.version, reason: error.to_string() };
+        let wrong = |error: serde_json::Error| VersionError::Misfit {
+            model: model.name.clone(),
+            version: model.version,
+            reason: error.to_string(),
+        };
         serde_json::from_value(model.about.clone()).map_err(wrong)
     }
 }
@@ -86,7 +87,7 @@ impl Version {
             return Ok(Self { number: model.version, vocabulary, unit_ms, network: spare.network });
         }
         let network = Network::from_weights(device, Config::default(), model.tensors.clone(), 0);
-        let wrong = |reason: String| VersionError::Misfit { version: model.version, reason };
+        let wrong = |reason: String| VersionError::Misfit { model: model.name.clone(), version: model.version, reason };
         let network = network.map_err(|error| match error {
             lost if lost.is_device_lost() => VersionError::Device(lost),
             error => wrong(error.to_string()),

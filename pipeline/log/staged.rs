@@ -1,7 +1,7 @@
 //! What a micro-batch is to send, kept until it is committed: bytes in arenas, one list per task.
 
 use super::Outgoing;
-use schemas::output::{Emit, Output, Record, Room};
+use schemas::output::{Emit, Output, Record};
 use schemas::topics::Topics;
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,14 +61,12 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// For the outputs of an application whose rooms say this, whose `late` and `dead-letters` have so many partitions.
+    /// For the outputs of an application whose rooms say this, to others or to each other, whose `late` and `dead-letters`
+    /// have so many partitions.
     pub fn new(topics: &Topics, of_rooms: &[Output], source_partitions: i32) -> Self {
         assert!(source_partitions > 0, "a topic has at least one partition");
         let mut outputs = topics.outputs(of_rooms);
         outputs.extend([Output::ByUser, Output::Models]);
-        if of_rooms.contains(&Output::Forecasts) {
-            outputs.extend([Output::Learners, Output::Samples(Room::PromptTpp)]);
-        }
         outputs.sort_unstable();
         let target = |output| Target { output, topic: topics.name(output).into(), bytes_max: usize::MAX };
         let outputs = outputs.into_iter().map(target).collect();
@@ -278,6 +276,8 @@ fn beginning(reason: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use schemas::output::Room;
+
     use super::*;
 
     #[test]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use schemas::output::{Output, Room};
+use schemas::output::Output;
 use schemas::topics::Topics;
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ use crate::encode::follow::Follower;
 use crate::log::embedded::{Embedded, EmbeddedSettings};
 use crate::log::{Broker, LogError, TopicSpec};
 use crate::metrics::Metrics;
-use crate::roles::{self, RoleError, Shared, Workers};
+use crate::roles::{self, Group, RoleError, Shared, Workers};
 use crate::service::{self, ServiceError};
 use crate::source::SourceError;
 use crate::{engine::Engine, model, route::Router};
@@ -181,7 +181,7 @@ fn ended(shared: &Shared) -> bool {
 
 /// The router commits the items' dead letters too before it is stopped.
 fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
-    let group = roles::group(&shared.config, Role::Router);
+    let group = roles::group(&shared.config, Group::Router);
     while !broker.wait_drained(&group, &shared.topics.input("items"), Duration::from_millis(100))? {}
     Ok(())
 }
@@ -235,7 +235,7 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
 
 /// Waits until the router has committed all of `topic`.
 fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBool) -> Result<(), RunError> {
-    let group = roles::group(&shared.config, Role::Router);
+    let group = roles::group(&shared.config, Group::Router);
     while !broker.wait_drained(&group, topic, Duration::from_millis(100))? {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
@@ -246,18 +246,20 @@ fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBoo
 
 /// Waits until what is folded is learned from: what follows is forecast by a model that knows it.
 fn wait_learned(shared: &Shared, broker: &Embedded, stop: &AtomicBool) -> Result<(), RunError> {
-    let engine = roles::group(&shared.config, Role::Engine);
+    let engine = roles::group(&shared.config, Group::Engine);
     while !broker.wait_drained(&engine, &shared.topics.by_user(), Duration::from_millis(100))? {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
         }
     }
-    let samples = shared.topics.samples(Room::PromptTpp);
-    while !broker.is_read_to(&samples, 0, shared.learned.load(Ordering::Acquire))? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RunError::Stopped);
+    for room in roles::learning(&shared.config) {
+        let samples = shared.topics.samples(room);
+        while !broker.is_read_to(&samples, 0, shared.learned.next(room))? {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RunError::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
-        std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }
@@ -279,10 +281,11 @@ fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
     specs.push(spec(topics.by_user(), n));
     let compacted = |name| TopicSpec { settings: vec![("cleanup.policy".into(), "compact".into())], ..spec(name, 1) };
     specs.push(compacted(topics.models()));
-    if config.prompt_tpp.enabled {
+    let learning = roles::learning(config);
+    if !learning.is_empty() {
         specs.push(compacted(topics.learners()));
-        specs.push(spec(topics.samples(Room::PromptTpp), 1));
     }
+    specs.extend(learning.into_iter().map(|room| spec(topics.samples(room), 1)));
     specs.extend(topics.outputs(&roles::said(config)).into_iter().map(|output| match output {
         Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
         _ => spec(topics.name(output), n),

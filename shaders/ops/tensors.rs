@@ -97,7 +97,7 @@ pub type Named = BTreeMap<String, Entry>;
 /// Type, shape and little-endian bytes of a named tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// `F32` or `U64`.
+    /// `F32`, `U64` or `U8`.
     pub dtype: safetensors::Dtype,
     /// Dimensions.
     pub shape: Vec<usize>,
@@ -117,6 +117,20 @@ impl Entry {
     pub fn integers(values: &[u64]) -> Entry {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Entry { dtype: safetensors::Dtype::U64, shape: vec![values.len()], bytes }
+    }
+
+    /// Bytes as they are.
+    pub fn bytes(bytes: &[u8]) -> Entry {
+        Entry { dtype: safetensors::Dtype::U8, shape: vec![bytes.len()], bytes: bytes.to_vec() }
+    }
+
+    /// The bytes, if it is a vector of them.
+    ///
+    /// # Errors
+    /// What is wrong, to stand after the tensor's name.
+    pub fn to_bytes(&self) -> Result<&[u8], String> {
+        self.expect(safetensors::Dtype::U8, &[self.bytes.len()])?;
+        Ok(&self.bytes)
     }
 
     /// The floats, if they have that shape.
