@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use schemas::output::{Output, Room};
+use schemas::output::Output;
 use schemas::topics::Topics;
 
 use crate::config::{Config, Role};
@@ -196,15 +196,14 @@ fn needs(config: &Config, topics: &Topics) -> BTreeMap<String, Need> {
                     let least = if matches!(output, Output::Late | Output::DeadLetter) { 1 } else { n };
                     need(topics.name(output), Partitions::AtLeast(least), Write);
                 }
-                for room in roles::scorers(config) {
+                for room in roles::learning(config) {
                     need(topics.samples(room), Partitions::Exactly(1), Write);
-                }
-                if config.prompt_tpp.enabled {
-                    need(topics.samples(Room::PromptTpp), Partitions::Exactly(1), Write);
                 }
             }
             Role::Learner => {
-                need(topics.samples(Room::PromptTpp), Partitions::Exactly(1), Read);
+                for room in roles::learning(config) {
+                    need(topics.samples(room), Partitions::Exactly(1), Read);
+                }
                 need(topics.by_user(), Partitions::Exactly(n), Write);
                 for operation in [Read, Write] {
                     need(topics.models(), Partitions::Exactly(1), operation);

@@ -128,8 +128,8 @@ struct Figures {
     batch_rows: Family<Label, Histogram, fn() -> Histogram>,
     commit: Seconds,
     event_to_commit: Seconds,
-    model_version: Gauge,
-    targets_learned: Gauge,
+    model_version: Family<Label, Gauge>,
+    targets_learned: Family<Label, Gauge>,
 }
 
 fn seconds() -> Histogram {
@@ -177,8 +177,8 @@ impl Metrics {
             batch_rows: Family::new_with_constructor(rows),
             commit: Family::new_with_constructor(seconds),
             event_to_commit: Family::new_with_constructor(seconds),
-            model_version: Gauge::default(),
-            targets_learned: Gauge::default(),
+            model_version: Family::default(),
+            targets_learned: Family::default(),
         };
         figures.register();
         Self(Arc::new(figures))
@@ -336,9 +336,9 @@ impl Figures {
         let (help, latency) =
             ("Time from an event's record to the commit of what it changed", self.event_to_commit.clone());
         registry.register_with_unit("event_to_commit", help, Unit::Seconds, latency);
-        let help = "The last version of model prompt_tpp that this process published";
+        let help = "The last version of a model that this process published";
         registry.register("model_version", help, self.model_version.clone());
-        registry.register("targets_learned", "Events that it has learned from", self.targets_learned.clone());
+        registry.register("targets_learned", "Targets that it has learned from", self.targets_learned.clone());
     }
 }
 
@@ -432,10 +432,11 @@ impl Stage {
         self.0.event_to_commit.observe((now_ms() - oldest_ms).max(0) as f64 / 1000.0);
     }
 
-    /// A version was published that has learned from so many targets.
-    pub fn learned(&self, version: u64, targets: u64) {
-        self.0.all.0.model_version.set(version as i64);
-        self.0.all.0.targets_learned.set(targets as i64);
+    /// A version of a model was published that has learned from so many targets.
+    pub fn learned(&self, model: &'static str, version: u64, targets: u64) {
+        let (figures, model) = (&self.0.all.0, [("model", model)]);
+        figures.model_version.get_or_create(&model).set(version as i64);
+        figures.targets_learned.get_or_create(&model).set(targets as i64);
     }
 
     /// Counts an error of the log.

@@ -1,7 +1,7 @@
 //! The worker threads of a process: what each role reads, and how its stage is made.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
@@ -10,7 +10,6 @@ use operators::rates::Limits;
 use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
 use schemas::output::{Output, Room};
 use schemas::topics::Topics;
-use shaders::prompt_tpp::LearningRates;
 
 use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route, Unlabeled};
 use crate::decode::Admission;
@@ -18,7 +17,10 @@ use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
 use crate::engine::direct::Direct;
 use crate::forecast::{Bounds, ForecastConfig, ForecastRoom};
-use crate::learn::{LearnConfig, Learner};
+use crate::learn::prompt_tpp::{PromptTpp, PromptTppConfig};
+use crate::learn::ranking::{Ranking, RankingConfig};
+use crate::learn::study::Study;
+use crate::learn::{LearnConfig, Learned, Learner};
 use crate::log::staged::Staged;
 use crate::log::transaction::Transactor;
 use crate::log::{Broker, Log, LogError};
@@ -85,8 +87,8 @@ pub struct Shared {
     pub patience: Patience,
     /// How many tasks have committed the end of time.
     pub ended: Arc<AtomicUsize>,
-    /// The next sample that is to be learned from.
-    pub learned: Arc<AtomicI64>,
+    /// How far its learners have come.
+    pub learned: Arc<Learned>,
     /// Bytes of a record that each output takes, as they were found.
     pub limits: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -151,7 +153,7 @@ fn workers(shared: &Shared, role: Role) -> usize {
         Role::Router if shared.one_router => 1,
         Role::Router | Role::Engine => shared.config.engine.workers,
         // Samples have one partition.
-        Role::Learner => 1,
+        Role::Learner => learning(&shared.config).len(),
     }
 }
 
@@ -160,7 +162,7 @@ pub fn works(config: &Config, role: Role) -> bool {
     let wanted = match role {
         Role::Engine => true,
         Role::Router => config.route == Route::ByUser,
-        Role::Learner => config.prompt_tpp.enabled,
+        Role::Learner => !learning(config).is_empty(),
     };
     wanted && config.roles.contains(&role)
 }
@@ -173,14 +175,25 @@ pub fn engine_log(config: &Config, topics: &Topics) -> String {
     }
 }
 
-/// The group of a role.
-pub fn group(config: &Config, role: Role) -> String {
-    let role = match role {
-        Role::Router => "router",
-        Role::Engine => "engine",
-        Role::Learner => "learner.prompt_tpp",
+/// Workers that share what there is to read: those of a role, and of learners those of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Of inputs.
+    Router,
+    /// Of the engine's log.
+    Engine,
+    /// Of a room's samples.
+    Learner(Room),
+}
+
+/// The name of a consumer group.
+pub fn group(config: &Config, group: Group) -> String {
+    let name = match group {
+        Group::Router => "router".into(),
+        Group::Engine => "engine".into(),
+        Group::Learner(room) => format!("learner.{}", room.name()),
     };
-    format!("{}.{role}", config.app)
+    format!("{}.{name}", config.app)
 }
 
 impl Workers {
@@ -196,8 +209,8 @@ impl Workers {
                 of(Role::Router).map(|worker| scope.spawn(move || router(shared, broker, worker))).collect();
             let engines: Vec<_> =
                 of(Role::Engine).map(|worker| scope.spawn(move || engine(shared, broker, worker))).collect();
-            let learners: Vec<_> =
-                of(Role::Learner).map(|worker| scope.spawn(move || learner(shared, broker, worker))).collect();
+            let rooms = of(Role::Learner).zip(learning(&shared.config));
+            let learners: Vec<_> = rooms.map(|(_, room)| scope.spawn(move || learner(shared, broker, room))).collect();
             (opened(routers), opened(engines), opened(learners))
         });
         let (routers, engines, learners) = (routers?, engines?, learners?);
@@ -260,8 +273,8 @@ fn join<S>(thread: Thread<S>) -> Result<Ended<S>, RoleError> {
 }
 
 /// The name of a worker in its group, which is its transactional id too.
-pub fn member(config: &Config, role: Role, worker: usize) -> String {
-    format!("{}.{}.{worker}", group(config, role), config.instance)
+pub fn member(config: &Config, of: Group, worker: usize) -> String {
+    format!("{}.{}.{worker}", group(config, of), config.instance)
 }
 
 /// Kafka's own `max.message.bytes`.
@@ -319,8 +332,8 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
     let events = topics.input("events");
     let partitions = broker.partitions(&events)?.unwrap_or(0);
     let inputs: Vec<String> = inputs(config).into_iter().map(|name| topics.input(name)).collect();
-    let member = member(config, Role::Router, worker);
-    let log = broker.open(&group(config, Role::Router), &member, &inputs)?;
+    let member = member(config, Group::Router, worker);
+    let log = broker.open(&group(config, Group::Router), &member, &inputs)?;
     let meter = shared.metrics.stage("router");
     let stage = RouterConfig {
         admission: admission(config),
@@ -349,8 +362,8 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
 /// Where its log or its device does not open.
 pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Engine>), RoleError> {
     let Shared { config, topics, .. } = shared;
-    let member = member(config, Role::Engine, worker);
-    let log = broker.open(&group(config, Role::Engine), &member, &[engine_log(config, topics)])?;
+    let member = member(config, Group::Engine, worker);
+    let log = broker.open(&group(config, Group::Engine), &member, &[engine_log(config, topics)])?;
     let meter = shared.metrics.stage("engine");
     let fold = FoldConfig {
         columns: config.event_columns(),
@@ -435,44 +448,43 @@ pub fn rank(config: &Config) -> RankConfig {
     }
 }
 
-/// The learning rates that `evaluate` most often finds best.
-const PROMPT: LearningRates = LearningRates::prompt(3e-3, 1e-4);
-const ONLINE: LearningRates = LearningRates::online(1e-4);
-
-/// The worker of the learner, and its name.
+/// The worker of a room's learner, and its name.
 ///
 /// # Errors
 /// Where its log does not open.
-pub fn learner(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(String, Worker<Learner>), RoleError> {
+pub fn learner(shared: &Shared, broker: &dyn Broker, room: Room) -> Result<(String, Worker<Learner>), RoleError> {
     let Shared { config, topics, .. } = shared;
-    let member = member(config, Role::Learner, worker);
-    let log = broker.open(&group(config, Role::Learner), &member, &[topics.samples(Room::PromptTpp)])?;
+    let member = member(config, Group::Learner(room), 0);
+    let log = broker.open(&group(config, Group::Learner(room)), &member, &[topics.samples(room)])?;
     let meter = shared.metrics.stage("learner");
-    let settings = &config.prompt_tpp;
-    let learn = LearnConfig {
-        rates: match settings.learn {
-            Learn::Frozen => LearningRates::calibrated(0.0),
-            Learn::Prompt => PROMPT,
-            Learn::PromptCalibrated => LearningRates { calibration: 1e-3, ..PROMPT },
-            Learn::PromptJoint => LearningRates { pool: PROMPT.pool, ..ONLINE },
-            Learn::Online => ONLINE,
-        },
-        batch_samples: settings.batch_samples,
-        version_steps: settings.version_steps,
-        version_interval_ms: settings.version_interval_ms as i64,
-        warm_up_targets: settings.warm_up_events,
-        warm_up_passes: settings.warm_up_passes,
-        types_max: settings.types_max,
-        lag_max_ms: settings.lag_max_ms as i64,
-        start: settings.start.clone(),
-        by_user_partitions: shared.by_user_partitions,
-    };
-    let device = shared.rooms.as_ref().map_or(shaders::Device::Cpu, |rooms| rooms.device.clone());
+    let (study, lag_max_ms) = study(shared, room)?;
+    let learn = LearnConfig { lag_max_ms: lag_max_ms as i64, by_user_partitions: shared.by_user_partitions };
     let reader = broker.reader(&[topics.learners()])?;
     let learned = Arc::clone(&shared.learned);
-    let stage = Learner::new(learn, device, (reader, topics.learners()), meter.clone(), learned);
+    let stage = Learner::new(learn, study, (reader, topics.learners()), meter.clone(), learned);
     let (staged, pace) = (staged(shared, broker)?, pace(shared, Role::Learner));
     Ok((member, Worker::new(stage, log, staged, transactor(shared), pace, meter)))
+}
+
+/// What a room learns by, and how far behind it may be (ms).
+fn study(shared: &Shared, room: Room) -> Result<(Box<dyn Study>, u64), shaders::Error> {
+    let config = &shared.config;
+    let device = shared.rooms.as_ref().map_or(shaders::Device::Cpu, |rooms| rooms.device.clone());
+    Ok(match room {
+        Room::PromptTpp => {
+            let settings = &shared.config.prompt_tpp;
+            let study = PromptTpp::new(PromptTppConfig::of(settings), device, shared.metrics.clone());
+            (Box::new(study), settings.lag_max_ms)
+        }
+        Room::Sdim | Room::Muse => {
+            let settings = &config.candidates;
+            let start = if room == Room::Sdim { &config.sdim.start } else { &config.muse.start };
+            let model = MODELS.into_iter().find(|(of, _)| *of == room).expect("it is one that scores candidates");
+            let inputs = rank(config).look.inputs();
+            let learn = RankingConfig::of(model, settings, inputs, config.sdim.dim, start.clone());
+            (Box::new(Ranking::new(learn, device)?), settings.lag_max_ms)
+        }
+    })
 }
 
 /// The rooms that the settings open.
@@ -491,6 +503,11 @@ pub fn scorers(config: &Config) -> Vec<Room> {
     if config.candidates.enabled { rooms(config).into_iter().filter(scores).collect() } else { Vec::new() }
 }
 
+/// The rooms that the settings have learn.
+pub fn learning(config: &Config) -> Vec<Room> {
+    config.prompt_tpp.enabled.then_some(Room::PromptTpp).into_iter().chain(scorers(config)).collect()
+}
+
 /// What the settings have rooms say.
 pub fn said(config: &Config) -> Vec<Output> {
     let of = |room| match room {
@@ -504,8 +521,7 @@ pub fn said(config: &Config) -> Vec<Output> {
 
 /// What the settings have rooms send: what they say, and what is learned from.
 fn sent(config: &Config) -> Vec<Output> {
-    let learning = config.prompt_tpp.enabled.then_some(Room::PromptTpp).into_iter().chain(scorers(config));
-    let samples: Vec<Output> = learning.map(Output::Samples).collect();
+    let samples: Vec<Output> = learning(config).into_iter().map(Output::Samples).collect();
     let learners = (!samples.is_empty()).then_some(Output::Learners);
     said(config).into_iter().chain(samples).chain(learners).collect()
 }

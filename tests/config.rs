@@ -231,6 +231,8 @@ fn the_shipped_file_shows_every_setting() {
     let mut expected = Config { instance: "host-1".into(), partitions: Some(64), ..Config::default() };
     expected.sdim.enabled = true;
     expected.prompt_tpp.enabled = true;
+    expected.candidates.enabled = true;
+    expected.muse.enabled = true;
     expected.views.file = Some("features.sql".into());
     expected.events.columns = vec![("amount_band".into(), ColumnType::Int64)];
     expected.kafka.properties = all.kafka.properties.clone();

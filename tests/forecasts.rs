@@ -181,7 +181,7 @@ fn the_log_run_again_gives_the_same_forecasts() {
     let once = shared(&first, &topics, partitions as u32, 20);
     let mut router = roles::router(&once, &first, 0).unwrap().1;
     let mut engine = roles::engine(&once, &first, 0).unwrap().1;
-    let mut learner = roles::learner(&once, &first, 0).unwrap().1;
+    let mut learner = roles::learner(&once, &first, Room::PromptTpp).unwrap().1;
     let (mut clock, tick) = (Duration::ZERO, Duration::from_millis(30));
     let lines = ring(2_500, 6);
     let mut step = |times: usize| {

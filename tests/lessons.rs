@@ -1,7 +1,6 @@
 //! What is learned: a function of its samples, whoever learned it, however often he was killed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use pipeline::config::Config;
@@ -102,15 +101,15 @@ fn learn(samples: &[(Option<i64>, Vec<u8>)], topics: &Topics, config: &Config) -
         patience: Patience { idle_poll: Duration::ZERO, ..Patience::default() },
         cold: None,
         ended: Arc::default(),
-        learned: Arc::new(AtomicI64::new(0)),
+        learned: Arc::default(),
         limits: Arc::default(),
     };
-    let (_, mut learner) = roles::learner(&shared, &calm, 0).map_err(|error| error.to_string())?;
+    let (_, mut learner) = roles::learner(&shared, &calm, Room::PromptTpp).map_err(|error| error.to_string())?;
     let (mut clock, mut quiet) = (Duration::ZERO, 0);
     for _ in 0..STEPS_MAX {
         clock += Duration::from_millis(110);
         learner.step(clock, &|| clock).map_err(|error| format!("the calm learner: {error}"))?;
-        let learned = shared.learned.load(Ordering::Relaxed);
+        let learned = shared.learned.next(Room::PromptTpp);
         quiet = if calm.is_read_to(&topic, 0, learned).unwrap() { quiet + 1 } else { 0 };
         if quiet == 20 {
             return Ok(Learned::read(&calm, topics));
@@ -155,7 +154,7 @@ fn a_learner_that_is_too_far_behind_passes_over_what_is_old_and_says_so() {
     let targets = |lag_max_ms: u64| {
         let learned = learn(&samples, &Topics::new("lessons", "", Vec::new()), &hasty(lag_max_ms)).unwrap();
         let newest = About::of(learned.versions[0].as_ref().unwrap()).unwrap();
-        (newest.targets, newest.skip_until_ms)
+        (newest.targets, newest.progress.skip_until_ms)
     };
     let (passed, skip_until_ms) = targets(60_000);
     assert_eq!(passed, 2 * 10 + 4 * 10, "the four old ones were passed over");

@@ -48,5 +48,7 @@ mod simulation;
 mod source;
 /// Seeded input streams.
 mod streams;
+/// Versions of which only what is new is sent.
+mod versions;
 /// Silent sources, and what does not belong on a topic.
 mod watermarks;

@@ -146,3 +146,75 @@ fn what_cannot_be_answered_is_a_dead_letter() {
         assert!(errors.iter().any(|error| error.contains(part)), "{part}: {errors:?}");
     }
 }
+
+/// Users who take what is like what they looked at, and items of two kinds that only their vectors tell apart.
+fn tastes(seed: u64, rounds: u64) -> Script {
+    let (mut dice, mut script) = (Dice(seed), Script::default());
+    for n in 0..40_u64 {
+        let raw: Vec<f64> =
+            (0..8).map(|k| f64::from(u8::from(k % 2 == n % 2)) + dice.below(100) as f64 / 150.0).collect();
+        let norm = raw.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let vector: Vec<f64> = raw.iter().map(|x| x / norm).collect();
+        script = script.then("items", json!({"item_id": format!("i{n}"), "vector": vector}));
+    }
+    for n in 0..rounds {
+        let user = dice.below(24);
+        let taste = |dice: &mut Dice| dice.below(20) * 2 + user % 2;
+        let (user_id, time) = (format!("u{user}"), n as i64 * 1000);
+        for _ in 0..2 {
+            let item_id = format!("i{}", taste(&mut dice));
+            script =
+                script.then("events", json!({"user_id": user_id, "type": "view", "time": time, "item_id": item_id}));
+        }
+        let items: Vec<u64> = (0..4).map(|_| dice.below(40)).collect();
+        let names: Vec<String> = items.iter().map(|item| format!("i{item}")).collect();
+        let features = json!({"place": [1, 2, 3, 4]});
+        let asked = json!({"request_id": format!("r{n}"), "user_id": user_id, "time": time, "item_ids": names, "features": features});
+        script = script.then("candidates", asked);
+        for (item, name) in items.iter().zip(&names) {
+            let label = u8::from((item + user).is_multiple_of(2) != dice.one_in(10));
+            let given = json!({"user_id": user_id, "time": time, "request_id": format!("r{n}"), "item_id": name, "label": label});
+            script = script.then("feedback", given);
+        }
+    }
+    script
+}
+
+#[test]
+fn models_learn_from_feedback_and_answer() {
+    let rounds = 1500;
+    let settings = [
+        ("partitions", 2.into()),
+        ("device", "cpu".into()),
+        ("sdim.enabled", true.into()),
+        ("muse.enabled", true.into()),
+        ("sdim.dim", 8.into()),
+        ("candidates.features", json!(["place"])),
+        ("candidates.batch_samples", 64.into()),
+        ("candidates.version_steps", 8.into()),
+    ];
+    let (answers, dead) = tastes(3, rounds).answers(&settings);
+    assert_eq!((answers.len() as u64, dead), (rounds, Vec::new()));
+    assert_eq!(answers["r0"]["model_versions"], json!({}), "nobody has learned anything yet");
+    for model in ["sdim", "muse"] {
+        let mut scored: Vec<(f64, bool)> = Vec::new();
+        let mut versions = std::collections::BTreeSet::new();
+        for n in rounds * 2 / 3..rounds {
+            let answer = &answers[&format!("r{n}")];
+            versions.insert(answer["model_versions"][model].as_u64().expect("a version is in force"));
+            let user: u64 = answer["user_id"].as_str().unwrap()[1..].parse().unwrap();
+            for of in answer["scores"].as_array().unwrap() {
+                let item: u64 = of["item_id"].as_str().unwrap()[1..].parse().unwrap();
+                let (score, p) = (of[model].as_f64().unwrap(), of["p"][model].as_f64().unwrap());
+                assert!((1.0 / (1.0 + (-score).exp()) - p).abs() < 1e-5, "{of}");
+                scored.push((p, (item + user).is_multiple_of(2)));
+            }
+        }
+        assert!(versions.len() >= 3, "{model}: versions {versions:?}");
+        let of = |label: bool| scored.iter().filter(move |(_, of)| *of == label).map(|(p, _)| *p);
+        let pairs = of(true)
+            .flat_map(|p| of(false).map(move |q| f64::from(u8::from(p > q)) + f64::from(u8::from(p == q)) / 2.0));
+        let (sum, count) = pairs.fold((0.0, 0.0), |(sum, count), pair| (sum + pair, count + 1.0));
+        assert!(sum / count > 0.9, "{model}: AUC {}", sum / count);
+    }
+}

@@ -100,7 +100,9 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     }
     if config.prompt_tpp.enabled {
         specs.push(spec(public("forecasts"), n, COMPACT));
-        specs.push(spec(own("samples.prompt_tpp"), 1, DELETE));
+    }
+    for room in roles::learning(config) {
+        specs.push(spec(own(&format!("samples.{}", room.name())), 1, DELETE));
     }
     for room in roles::scorers(config) {
         specs.push(spec(own(&format!("samples.{}", room.name())), 1, DELETE));

@@ -9,7 +9,7 @@ use super::{Failure, Settings};
 use crate::evaluate::input;
 use crate::forecast::version::About;
 use crate::forecast::vocabulary::Vocabulary;
-use crate::learn::warm_up::WarmUp;
+use crate::learn::prompt_tpp::warm_up::WarmUp;
 use crate::model::{self, Model};
 use crate::service;
 use crate::source::Input;

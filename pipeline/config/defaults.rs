@@ -1,9 +1,9 @@
 //! The value of every setting that is not set.
 
 use super::{
-    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings, ItemSettings, ItemVectors,
-    KafkaSettings, Learn, LogFormat, LogSettings, MuseSettings, PromptTppSettings, Role, Route, SdimSettings, Size,
-    StateSettings, TopicSettings, Unlabeled, VectorSource, ViewSettings,
+    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings,
+    ItemSettings, ItemVectors, KafkaSettings, Learn, LogFormat, LogSettings, MuseSettings, PromptTppSettings, Role,
+    Route, SdimSettings, Size, StateSettings, TopicSettings, Unlabeled, VectorSource, ViewSettings,
 };
 use shaders::sdim::{BITS, GROUP_BITS};
 

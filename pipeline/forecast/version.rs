@@ -5,6 +5,7 @@ use shaders::Device;
 use shaders::prompt_tpp::{Config, Model as Network};
 
 use super::vocabulary::Vocabulary;
+use crate::learn::study::Progress;
 use crate::model::Model;
 
 /// What a manifest says of a version.
@@ -14,14 +15,9 @@ pub struct About {
     pub types: Vec<String>,
     /// Densities of gaps are per so many ms: the stream's median gap when it was first learned.
     pub unit_ms: f64,
-    /// The sample record up to which it has learned: the next one to be read.
-    pub samples_offset: i64,
-    /// The time of the last sample it has learned from, ms since 1970, where samples have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_ms: Option<i64>,
-    /// Samples from before then, in ms since 1970, are passed over: the learner was too far behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skip_until_ms: Option<i64>,
+    /// How far its learner had come.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// Targets it has learned from.
     pub targets: u64,
     /// How often each prompt of each pool was chosen while learning, pool by pool.

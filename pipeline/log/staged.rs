@@ -61,7 +61,8 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// For the outputs of an application whose rooms send this, whose `late` and `dead-letters` have so many partitions.
+    /// For the outputs of an application whose rooms say this, to others or to each other, whose `late` and `dead-letters`
+    /// have so many partitions.
     pub fn new(topics: &Topics, of_rooms: &[Output], source_partitions: i32) -> Self {
         assert!(source_partitions > 0, "a topic has at least one partition");
         let mut outputs = topics.outputs(of_rooms);

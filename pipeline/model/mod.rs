@@ -4,10 +4,12 @@
 //! newest version. Tensors travel with their checksums: a version that is not whole is not one.
 //!
 //! # Layout
-//! - this file: a version as records, and back; [`shelf`]: versions as engines need them; [`file`](mod@file): safetensors.
+//! - this file: a version as records, and back; [`sparse`]: only those that are new; [`shelf`]: versions as engines need them;
+//!   [`file`](mod@file): safetensors.
 
 pub mod file;
 pub mod shelf;
+pub mod sparse;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,8 +22,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::log::{Broker, Incoming, LogError, Outgoing, Reader};
 
-/// A tensor is cut into chunks of this size.
-const CHUNK_BYTES: usize = 512 << 10;
+/// A tensor is cut into chunks of this size: few enough that keys cost nothing beside them, and small, so that a table of which
+/// few rows changed costs little.
+const CHUNK_BYTES: usize = 64 << 10;
 /// How long the topic may take to be read.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
@@ -130,25 +133,40 @@ pub fn publish(broker: &dyn Broker, topic: &str, member: &str, model: &Model) ->
     Ok(log.commit()?)
 }
 
-/// The newest chunk of each key that was read.
-#[derive(Debug, Default)]
-pub struct Chunks(BTreeMap<Vec<u8>, Vec<u8>>);
+/// Of one model, the newest chunk of each key that was read.
+#[derive(Debug)]
+pub struct Chunks {
+    model: String,
+    newest: BTreeMap<Vec<u8>, Vec<u8>>,
+}
 
 impl Chunks {
-    /// Takes a record of the topic.
-    pub fn take(&mut self, record: Incoming<'_>) {
-        if let (Some(key), Some(value)) = (record.key, record.value) {
-            self.0.insert(key.to_vec(), value.to_vec());
+    /// Nothing of this model was read yet.
+    pub fn of(model: &str) -> Self {
+        Self { model: model.into(), newest: BTreeMap::new() }
+    }
+
+    /// Takes a record of the topic, where it is one of the model; returns whether it is a manifest: then a version may be whole.
+    pub fn take(&mut self, record: Incoming<'_>) -> bool {
+        record.key.zip(record.value).is_some_and(|(key, value)| self.put(key, value))
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+        match key.strip_prefix(self.model.as_bytes()) {
+            Some([] | [b'/', ..]) => drop(self.newest.insert(key.to_vec(), value.to_vec())),
+            _ => return false,
         }
+        key.len() == self.model.len()
     }
 
     /// The version whose manifest was read last; none where there is none, or its checksums do not match.
-    pub fn assemble(&self, name: &str) -> Option<Model> {
-        let manifest: Manifest = serde_json::from_slice(self.0.get(name.as_bytes())?).ok()?;
+    pub fn assemble(&self) -> Option<Model> {
+        let name = &self.model;
+        let manifest: Manifest = serde_json::from_slice(self.newest.get(name.as_bytes())?).ok()?;
         let tensor = |part: &Part| {
             let mut bytes = Vec::new();
             for chunk in 0..part.chunks {
-                bytes.extend_from_slice(self.0.get(key(name, &part.name, chunk).as_bytes())?);
+                bytes.extend_from_slice(self.newest.get(key(name, &part.name, chunk).as_bytes())?);
             }
             let whole = format!("{:016x}", xxh3_64(&bytes)) == part.checksum;
             let fits = bytes.len() * 8 == part.shape.iter().product::<usize>() * part.dtype.bitsize();
@@ -156,7 +174,7 @@ impl Chunks {
             (whole && fits).then(|| (part.name.clone(), entry))
         };
         let tensors = manifest.tensors.iter().map(tensor).collect::<Option<Named>>()?;
-        Some(Model { name: name.into(), version: manifest.version, about: manifest.about, tensors })
+        Some(Model { name: name.clone(), version: manifest.version, about: manifest.about, tensors })
     }
 }
 
@@ -181,7 +199,7 @@ pub fn read_all(reader: &mut dyn Reader, topic: &str, each: &mut dyn FnMut(Incom
 /// Where the log fails or its end is not reached in time.
 pub fn read(broker: &dyn Broker, topic: &str, name: &str) -> Result<Option<Model>, ModelError> {
     let mut reader = broker.reader(&[topic.to_string()])?;
-    let mut chunks = Chunks::default();
-    read_all(reader.as_mut(), topic, &mut |record| chunks.take(record))?;
-    Ok(chunks.assemble(name))
+    let mut chunks = Chunks::of(name);
+    read_all(reader.as_mut(), topic, &mut |record| _ = chunks.take(record))?;
+    Ok(chunks.assemble())
 }

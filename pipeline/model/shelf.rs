@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Chunks, Model, ModelError};
-use crate::log::{Incoming, Reader};
+use crate::log::Reader;
 
 /// Of the newest versions so many bytes are held: an engine that replays needs older ones.
 const HELD_BYTES_MAX: usize = 64 << 20;
@@ -28,7 +28,7 @@ struct Inner {
 impl Shelf {
     /// Nothing was read yet from `reader` of topic `models`.
     pub fn new(model: &str, reader: Box<dyn Reader>) -> Self {
-        let inner = Inner { reader, chunks: Chunks::default(), held: BTreeMap::new() };
+        let inner = Inner { reader, chunks: Chunks::of(model), held: BTreeMap::new() };
         Self { model: model.into(), inner: Mutex::new(inner) }
     }
 
@@ -38,7 +38,7 @@ impl Shelf {
     /// Where the log fails.
     pub fn look(&self) -> Result<(), ModelError> {
         match self.inner.try_lock() {
-            Ok(mut inner) => inner.poll(&self.model, Duration::ZERO),
+            Ok(mut inner) => inner.poll(Duration::ZERO),
             Err(_) => Ok(()),
         }
     }
@@ -55,7 +55,7 @@ impl Shelf {
             if let Some((_, model)) = inner.held.range(version..).next() {
                 return Ok(Arc::clone(model));
             }
-            inner.poll(&self.model, POLL)?;
+            inner.poll(POLL)?;
             if started.elapsed() > GET_MAX {
                 return Err(ModelError::Missing { model: self.model.clone(), version });
             }
@@ -64,12 +64,12 @@ impl Shelf {
 }
 
 impl Inner {
-    fn poll(&mut self, name: &str, wait: Duration) -> Result<(), ModelError> {
+    fn poll(&mut self, wait: Duration) -> Result<(), ModelError> {
         let Self { reader, chunks, held } = self;
-        reader.poll(wait, &mut |record: Incoming<'_>| {
-            let is_manifest = record.key == Some(name.as_bytes());
-            chunks.take(record);
-            if is_manifest && let Some(model) = chunks.assemble(name) {
+        reader.poll(wait, &mut |record| {
+            if chunks.take(record)
+                && let Some(model) = chunks.assemble()
+            {
                 held.insert(model.version, Arc::new(model));
                 while held.len() > 1 && held.values().map(|model| model.bytes()).sum::<usize>() > HELD_BYTES_MAX {
                     held.pop_first();

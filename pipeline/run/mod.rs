@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use schemas::output::{Output, Room};
+use schemas::output::Output;
 use schemas::topics::Topics;
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ use crate::encode::follow::Follower;
 use crate::log::embedded::{Embedded, EmbeddedSettings};
 use crate::log::{Broker, LogError, TopicSpec};
 use crate::metrics::Metrics;
-use crate::roles::{self, RoleError, Shared, Workers};
+use crate::roles::{self, Group, RoleError, Shared, Workers};
 use crate::service::{self, ServiceError};
 use crate::source::SourceError;
 use crate::{engine::Engine, model, route::Router};
@@ -129,6 +129,7 @@ pub fn run(
     }
     // A run is as fast as the machine: what it learns must not depend on that.
     (config.prompt_tpp.version_interval_ms, config.prompt_tpp.lag_max_ms) = (0, u64::MAX >> 1);
+    (config.candidates.version_interval_ms, config.candidates.lag_max_ms) = (0, u64::MAX >> 1);
     let views = service::views(&config)?;
     let topics = service::topics(&config, &views);
     // For the latency on the page; a file's events are not to be judged by when it was read.
@@ -181,7 +182,7 @@ fn ended(shared: &Shared) -> bool {
 
 /// The router commits the items' dead letters too before it is stopped.
 fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
-    let group = roles::group(&shared.config, Role::Router);
+    let group = roles::group(&shared.config, Group::Router);
     while !broker.wait_drained(&group, &shared.topics.input("items"), Duration::from_millis(100))? {}
     Ok(())
 }
@@ -191,7 +192,6 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
         .into_iter()
         .map(|name| (shared.topics.input(name), feed.partitions(name).max(1)))
         .collect();
-    let events = shared.topics.input("events");
     let mut follower = service::read_items(shared, broker, stop)?;
     let (mut reading_items, mut count, mut fed, mut last) = (true, 0_u64, 0_u64, String::new());
     let learns = roles::works(&shared.config, Role::Learner);
@@ -217,9 +217,10 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
             catch_up(&mut follower, stop)?;
         }
         broker.append(&topic, partition, None, None, Some(value))?;
-        fed += u64::from(name == "events");
-        if learns && name == "events" && fed.is_multiple_of(EVENTS_BETWEEN_LESSONS) {
-            wait_routed(shared, broker, &events, stop)?;
+        let teaches = matches!(name, "events" | "feedback");
+        fed += u64::from(teaches);
+        if learns && teaches && fed.is_multiple_of(EVENTS_BETWEEN_LESSONS) {
+            wait_routed(shared, broker, &topic, stop)?;
             wait_learned(shared, broker, stop)?;
         }
         Ok(())
@@ -235,7 +236,7 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
 
 /// Waits until the router has committed all of `topic`.
 fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBool) -> Result<(), RunError> {
-    let group = roles::group(&shared.config, Role::Router);
+    let group = roles::group(&shared.config, Group::Router);
     while !broker.wait_drained(&group, topic, Duration::from_millis(100))? {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
@@ -246,18 +247,20 @@ fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBoo
 
 /// Waits until what is folded is learned from: what follows is forecast by a model that knows it.
 fn wait_learned(shared: &Shared, broker: &Embedded, stop: &AtomicBool) -> Result<(), RunError> {
-    let engine = roles::group(&shared.config, Role::Engine);
+    let engine = roles::group(&shared.config, Group::Engine);
     while !broker.wait_drained(&engine, &shared.topics.by_user(), Duration::from_millis(100))? {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
         }
     }
-    let samples = shared.topics.samples(Room::PromptTpp);
-    while !broker.is_read_to(&samples, 0, shared.learned.load(Ordering::Acquire))? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RunError::Stopped);
+    for room in roles::learning(&shared.config) {
+        let samples = shared.topics.samples(room);
+        while !broker.is_read_to(&samples, 0, shared.learned.next(room))? {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RunError::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
-        std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }
@@ -279,11 +282,11 @@ fn specs(config: &Config, topics: &Topics, feed: &dyn Feed) -> Vec<TopicSpec> {
     specs.push(spec(topics.by_user(), n));
     let compacted = |name| TopicSpec { settings: vec![("cleanup.policy".into(), "compact".into())], ..spec(name, 1) };
     specs.push(compacted(topics.models()));
-    specs.push(compacted(topics.learners()));
-    if config.prompt_tpp.enabled {
-        specs.push(spec(topics.samples(Room::PromptTpp), 1));
+    let learning = roles::learning(config);
+    if !learning.is_empty() {
+        specs.push(compacted(topics.learners()));
     }
-    specs.extend(roles::scorers(config).into_iter().map(|room| spec(topics.samples(room), 1)));
+    specs.extend(learning.into_iter().map(|room| spec(topics.samples(room), 1)));
     specs.extend(topics.outputs(&roles::said(config)).into_iter().map(|output| match output {
         Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
         _ => spec(topics.name(output), n),

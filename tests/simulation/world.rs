@@ -16,7 +16,7 @@ use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Header
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::model::shelf::Shelf as Versions;
-use pipeline::roles::{self, Patience, Rooms, Shared};
+use pipeline::roles::{self, Group, Patience, Rooms, Shared};
 use pipeline::route::Router;
 use pipeline::snapshot::SnapshotError;
 use pipeline::snapshot::archive::Archive;
@@ -39,6 +39,7 @@ use crate::path::VIEWS;
 use crate::streams::{self, Dice};
 
 const LATEST: [&str; 5] = ["features.last_hour", "features.last_five", "features.ever", "encodings.sdim", "forecasts"];
+const LEARNER: Group = Group::Learner(Room::PromptTpp);
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
 /// More steps than any world needs.
 const STEPS_MAX: usize = 200_000;
@@ -325,11 +326,11 @@ impl World {
     /// Which group has to read which topic to its end.
     fn to_drain(&self) -> Vec<(String, String)> {
         let config = self.plan.config_of("x");
-        let engine = (roles::group(&config, Role::Engine), roles::engine_log(&config, &self.topics));
+        let engine = (roles::group(&config, Group::Engine), roles::engine_log(&config, &self.topics));
         if config.route == Route::Direct {
             return vec![engine];
         }
-        let router = roles::group(&config, Role::Router);
+        let router = roles::group(&config, Group::Router);
         let inputs = roles::inputs(&config).into_iter().map(|name| (router.clone(), name.to_string()));
         inputs.chain([engine]).collect()
     }
@@ -462,7 +463,7 @@ impl World {
         let direct = shared.config.route == Route::Direct;
         let router = (!direct).then(|| roles::router(&shared, &self.broker, 0).unwrap());
         let engine = roles::engine(&shared, &self.broker, 0).unwrap();
-        let learner = self.plan.learns().then(|| roles::learner(&shared, &self.broker, 0).unwrap());
+        let learner = self.plan.learns().then(|| roles::learner(&shared, &self.broker, Room::PromptTpp).unwrap());
         self.processes.push(Process { instance, router, engine, learner, dead: false });
     }
 
@@ -570,9 +571,9 @@ impl World {
     }
 
     fn expire_all(&mut self, instance: &str) {
-        for role in [Role::Router, Role::Engine, Role::Learner] {
-            let name = self.member(role, instance);
-            self.broker.expire(&roles::group(&self.plan.config, role), &name);
+        for group in [Group::Router, Group::Engine, LEARNER] {
+            let name = self.member(group, instance);
+            self.broker.expire(&roles::group(&self.plan.config, group), &name);
             self.broker.expire_transaction(&name);
         }
         self.happened.expired += 1;
@@ -601,8 +602,8 @@ impl World {
         Ok(())
     }
 
-    fn member(&self, role: Role, instance: &str) -> String {
-        roles::member(&self.plan.config_of(instance), role, 0)
+    fn member(&self, group: Group, instance: &str) -> String {
+        roles::member(&self.plan.config_of(instance), group, 0)
     }
 
     /// A living process was too slow for its group or for its transaction.
@@ -615,9 +616,9 @@ impl World {
         let instance = process.instance;
         match self.dice.below(4) {
             0 => self.expire_all(instance),
-            3 => self.broker.expire_transaction(&self.member(Role::Learner, instance)),
-            1 => self.broker.expire_transaction(&self.member(Role::Router, instance)),
-            _ => self.broker.expire_transaction(&self.member(Role::Engine, instance)),
+            3 => self.broker.expire_transaction(&self.member(LEARNER, instance)),
+            1 => self.broker.expire_transaction(&self.member(Group::Router, instance)),
+            _ => self.broker.expire_transaction(&self.member(Group::Engine, instance)),
         }
     }
 }

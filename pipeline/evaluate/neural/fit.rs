@@ -11,7 +11,7 @@ use crate::learn;
 /// The scales of a stream, for a network.
 pub(super) fn config(past: Past<'_>) -> Config {
     let logs: Vec<f64> = past.targets(0..past.len()).map(|position| past.log_gap(position)).collect();
-    learn::fit::config(past.kinds(), past.unit_ms(), &logs)
+    learn::prompt_tpp::fit::config(past.kinds(), past.unit_ms(), &logs)
 }
 
 /// All windows of a past; the gaps after users' last events are open until its end.
@@ -35,6 +35,7 @@ pub(super) fn fit(
 ) -> Result<Model, EvaluateError> {
     let gaps_ms: Vec<i64> = past.targets(0..past.len()).map(|position| past.gap_ms(position)).collect();
     let types: Vec<u32> = past.targets(0..past.len()).map(|position| past.event(position).kind).collect();
-    let fitted = learn::fit::fit(&mut device.clone(), config, (&windows(past), &gaps_ms, &types), passes, seed);
+    let fitted =
+        learn::prompt_tpp::fit::fit(&mut device.clone(), config, (&windows(past), &gaps_ms, &types), passes, seed);
     fitted.map_err(|error| EvaluateError::Model { model: "prompt_tpp".into(), source: Box::new(error) })
 }

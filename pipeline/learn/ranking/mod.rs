@@ -1,0 +1,283 @@
+//! The study of a model that scores candidates (SDIM, MUSE).
+//!
+//! ```text
+//! <app>.samples.<model> ─► labeled candidates, with what their requests saw ─► admission of items
+//!                           └► steps of about `candidates.batch_samples`; a version after so many of them, and so long
+//! ```
+//! An item gets a row of its own with its n-th labeled candidate (`candidates.admit_after`); before that, and where all rows
+//! are taken, it is one of the unknown. Steps are cut where records end and enough candidates wait, so what is learned is a
+//! function of the records' order.
+//!
+//! # Layout
+//! - this file: [`Ranking`], the study. `admission`: who gets a row.
+
+mod admission;
+
+use std::path::PathBuf;
+
+use schemas::output::Room;
+use serde::Deserialize;
+use shaders::Device;
+use shaders::ops::tensors::{Entry, Named};
+use shaders::ranking::{Config, LearningRates, Long, Model as Network};
+use shaders::sdim::hash_matrix;
+
+use self::admission::Admission;
+use super::LearnError;
+use super::study::{Published, Study};
+use crate::config::CandidateSettings;
+use crate::forecast::version::VersionError;
+use crate::model::{self, Model};
+use crate::rank::HASH_VERSION;
+use crate::rank::sight::Sight;
+use crate::rank::version::{About, HASH, Vocabulary};
+
+/// The seed of every new network: two learners of one stream learn the same.
+const SEED: u64 = 1;
+
+/// What is learned, when and how fast.
+#[derive(Clone, Debug)]
+pub struct RankingConfig {
+    /// The room and the form of its long interest.
+    pub model: (Room, Long),
+    /// Names of the inputs of a candidate, in order.
+    pub inputs: Vec<String>,
+    /// Length of item vectors.
+    pub dim: usize,
+    /// Candidates of a step, about.
+    pub batch_samples: usize,
+    /// Steps of a version, at least.
+    pub version_steps: u64,
+    /// Time between the samples of two versions, at least, where samples have a time.
+    pub version_interval_ms: i64,
+    /// An item has a row of its own from so many labeled candidates on.
+    pub admit_after: u32,
+    /// Most rows of items.
+    pub rows_max: usize,
+    /// Whether steps are taken at all.
+    pub learns: bool,
+    /// The model to start from.
+    pub start: Option<PathBuf>,
+}
+
+impl RankingConfig {
+    /// Of the settings.
+    pub fn of(
+        model: (Room, Long),
+        settings: &CandidateSettings,
+        inputs: Vec<String>,
+        dim: usize,
+        start: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            model,
+            inputs,
+            dim,
+            batch_samples: settings.batch_samples,
+            version_steps: settings.version_steps,
+            version_interval_ms: settings.version_interval_ms as i64,
+            admit_after: settings.admit_after,
+            rows_max: settings.rows_max,
+            learns: settings.learn,
+            start,
+        }
+    }
+
+    fn network(&self) -> Config {
+        Config { long: self.model.1, dim: self.dim, inputs: self.inputs.len(), seed: SEED, ..Config::default() }
+    }
+}
+
+/// The study.
+pub struct Ranking {
+    config: RankingConfig,
+    device: Device,
+    network: Network,
+    /// The state to go back to where numbers are not finite any more.
+    good: Named,
+    vocabulary: Vocabulary,
+    admission: Admission,
+    waiting: Vec<Sight>,
+    waiting_candidates: usize,
+    targets: u64,
+    /// Steps since the last version.
+    steps: u64,
+}
+
+impl Ranking {
+    /// A study that has learned nothing.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn new(config: RankingConfig, device: Device) -> Result<Self, shaders::Error> {
+        let network = Network::new(&device, config.network())?;
+        Ok(Self {
+            good: network.save(),
+            network,
+            device,
+            vocabulary: Vocabulary::default(),
+            admission: Admission::new(config.admit_after, config.rows_max),
+            waiting: Vec::new(),
+            waiting_candidates: 0,
+            targets: 0,
+            steps: 0,
+            config,
+        })
+    }
+
+    /// Takes what a version says of itself, its names and counts out of its tensors; whether all is there.
+    fn take(&mut self, model: &Model, tensors: &mut Named) -> Result<(), LearnError> {
+        let wrong = |reason: String| VersionError::Misfit { model: model.name.clone(), version: model.version, reason };
+        let About { inputs, dim, targets } =
+            About::deserialize(&model.about).map_err(|error| wrong(error.to_string()))?;
+        if (&inputs, dim) != (&self.config.inputs, self.config.dim) {
+            let (now, of) = (&self.config.inputs, self.config.dim);
+            let was =
+                format!("it has learned from inputs {inputs:?} and vectors of {dim}, now they are {now:?} and {of}");
+            return Err(wrong(format!("{was}; set candidates.features and sdim.dim as they were")).into());
+        }
+        self.targets = targets;
+        self.vocabulary = Vocabulary::take(tensors).ok_or_else(|| wrong("names of its rows are missing".into()))?;
+        Ok(())
+    }
+
+    /// Learns from all that waits, in steps of about `batch_samples` candidates.
+    fn step_all(&mut self) -> Result<(), shaders::Error> {
+        let Self { network, vocabulary, device, waiting, config, .. } = self;
+        let [items, categories, types] =
+            [&vocabulary.items, &vocabulary.categories, &vocabulary.types].map(|rows| rows.len());
+        let steps = (self.waiting_candidates / config.batch_samples).max(1);
+        let (mut begin, mut taken, mut refused) = (0, 0, 0);
+        network.grow(items, categories, types)?;
+        for step in 1..=steps {
+            let mut end = begin;
+            while end < waiting.len() && (taken * steps < self.waiting_candidates * step) {
+                taken += waiting[end].len();
+                end += 1;
+            }
+            let examples = vocabulary.examples(config.model.1, &waiting[begin..end]);
+            let mut stepped = network.step(&examples, &LearningRates::default());
+            if stepped.as_ref().is_err_and(shaders::Error::is_device_lost) {
+                tracing::warn!("the device is lost: it is opened again, the network goes on there");
+                *device = device.reopen()?;
+                *network = Network::load(device, config.network(), network.save())?;
+                stepped = network.step(&examples, &LearningRates::default());
+            }
+            refused += u64::from(!stepped?.applied && end > begin);
+            begin = end;
+        }
+        if refused > 0 {
+            tracing::warn!(steps = refused, "a loss was not finite: nothing was learned from these samples");
+        }
+        self.steps += steps as u64;
+        self.targets += self.waiting_candidates as u64;
+        self.waiting.clear();
+        self.waiting_candidates = 0;
+        Ok(())
+    }
+
+    /// Whether all numbers are finite; where not, the network is what it was when a version was last made of it.
+    fn check(&mut self) -> Result<bool, shaders::Error> {
+        let saved = self.network.save();
+        let floats = saved.values().filter_map(|entry| entry.to_floats(&entry.shape).ok());
+        if floats.flatten().all(f32::is_finite) {
+            self.good = saved;
+            return Ok(true);
+        }
+        self.network = Network::load(&self.device, self.config.network(), self.good.clone())?;
+        Ok(false)
+    }
+}
+
+impl Study for Ranking {
+    fn room(&self) -> Room {
+        self.config.model.0
+    }
+
+    fn version_before(&self) -> u64 {
+        if self.config.model.0 == Room::Sdim { HASH_VERSION } else { 0 }
+    }
+
+    fn begin(&mut self, saved: Option<&Model>) -> Result<bool, LearnError> {
+        *self = Self::new(self.config.clone(), self.device.clone())?;
+        if let Some(saved) = saved {
+            let mut tensors = saved.tensors.clone();
+            self.take(saved, &mut tensors)?;
+            let fault = |reason: &str| VersionError::Misfit {
+                model: saved.name.clone(),
+                version: saved.version,
+                reason: reason.into(),
+            };
+            self.admission = Admission::take(self.config.admit_after, self.config.rows_max, &mut tensors)
+                .ok_or_else(|| fault("counts of its items are missing"))?;
+            self.network = Network::load(&self.device, self.config.network(), tensors)?;
+            self.good = self.network.save();
+            return Ok(false);
+        }
+        let Some(path) = &self.config.start else { return Ok(false) };
+        let model = model::file::load(path)?;
+        let mut tensors = model.tensors.clone();
+        tensors.remove(HASH);
+        self.take(&model, &mut tensors)?;
+        self.network = Network::from_weights(&self.device, self.config.network(), tensors)?;
+        self.good = self.network.save();
+        Ok(true)
+    }
+
+    fn learn(&mut self, record: &[u8], since_version_ms: Option<i64>) -> Result<bool, LearnError> {
+        let sight = Sight::read(record).map_err(|error| LearnError::Unreadable(error.to_string()))?;
+        let fits = (sight.dim as usize, sight.width as usize) == (self.config.dim, self.config.inputs.len());
+        if !fits || sight.labels.len() != sight.len() {
+            let Sight { dim, width, .. } = sight;
+            return Err(LearnError::Unreadable(format!(
+                "it has {width} inputs and vectors of {dim}, or no labels: it is of other settings"
+            )));
+        }
+        if !self.config.learns || sight.is_empty() {
+            return Ok(false);
+        }
+        for (item_id, category) in sight.item_ids.iter().zip(&sight.categories) {
+            if self.admission.admits(item_id, &self.vocabulary.items) {
+                self.vocabulary.items.add(item_id, self.config.rows_max);
+            }
+            self.vocabulary.categories.add(category, self.config.rows_max);
+        }
+        for name in &sight.types {
+            self.vocabulary.types.add(name, TYPES_MAX);
+        }
+        self.waiting_candidates += sight.len();
+        self.waiting.push(sight);
+        if self.waiting_candidates < self.config.batch_samples {
+            return Ok(false);
+        }
+        self.step_all()?;
+        let enough = since_version_ms.is_none_or(|since_ms| since_ms >= self.config.version_interval_ms);
+        if self.steps < self.config.version_steps || !enough {
+            return Ok(false);
+        }
+        self.steps = 0;
+        let finite = self.check()?;
+        if !finite {
+            tracing::warn!("the network is not finite any more: back to its last version");
+        }
+        Ok(finite)
+    }
+
+    fn version(&mut self) -> Published {
+        let About { inputs, dim, targets } =
+            About { inputs: self.config.inputs.clone(), dim: self.config.dim, targets: self.targets };
+        let about = serde_json::to_value(About { inputs, dim, targets }).expect("what is said becomes JSON");
+        let (mut weights, mut saved) = (self.network.weights(), self.good.clone());
+        self.vocabulary.save(&mut weights);
+        self.vocabulary.save(&mut saved);
+        self.admission.save(&mut saved);
+        if self.config.model.0 == Room::Sdim {
+            let hash: Vec<f32> = hash_matrix(dim).into_iter().map(|x| f32::from(x) / 256.0).collect();
+            weights.insert(HASH.into(), Entry::floats(vec![hash.len() / dim, dim], &hash));
+        }
+        Published { about, weights, saved, targets }
+    }
+}
+
+/// Most action types with a row of their own.
+const TYPES_MAX: usize = 1000;
