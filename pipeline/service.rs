@@ -12,7 +12,7 @@ use serde_json::Value;
 use shaders::ops::tensors::Entry;
 use shaders::sdim::{Sdim, hash_matrix};
 
-use crate::config::{Config, ConfigError, Device, Route};
+use crate::config::{Config, ConfigError, Device, Route, VectorSource};
 use crate::encode::ItemSource;
 use crate::encode::catalogue::Catalogue;
 use crate::encode::follow::{FollowError, Follower};
@@ -110,6 +110,10 @@ pub fn prepare(
     broker: &dyn Broker,
     metrics: Metrics,
 ) -> Result<Shared, ServiceError> {
+    if config.items.vectors == VectorSource::CoOccurrence {
+        let what = "items.vectors=co-occurrence is for `evaluate`: vectors are not learned while serving".into();
+        return Err(ConfigError::Together { what, remedy: "set items.vectors=topic".into() }.into());
+    }
     let topics = topics(&config, &views);
     metrics.name_views(views.names());
     metrics.inquiries().divide_by(by_user_partitions);

@@ -89,11 +89,29 @@ impl Eyes {
         })
     }
 
-    /// What a request sees of a user in `slot`, where he is known.
+    /// What a request sees of a user in `slot`, where he is known. A lost device is opened again.
     ///
     /// # Errors
     /// Where the device fails.
     pub fn look(
+        &mut self,
+        fold: &Fold,
+        slot: Option<u32>,
+        tally: &Tally,
+        asked: &Candidates,
+    ) -> Result<Sight, shaders::Error> {
+        match self.look_once(fold, slot, tally, asked) {
+            Err(error) if error.is_device_lost() => {
+                tracing::warn!("{error}: it is opened again");
+                self.kernels.renew()?;
+                self.gsu.renew()?;
+                self.look_once(fold, slot, tally, asked)
+            }
+            seen => seen,
+        }
+    }
+
+    fn look_once(
         &mut self,
         fold: &Fold,
         slot: Option<u32>,

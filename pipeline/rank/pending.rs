@@ -32,7 +32,7 @@ struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     by_id: HashMap<String, Entry>,
-    /// The oldest first; some may be gone.
+    /// The oldest first.
     order: VecDeque<String>,
     bytes: usize,
     newest_ms: i64,
@@ -85,8 +85,9 @@ impl Pending {
             if waited_ms <= patience.wait_ms && self.bytes <= patience.bytes_max {
                 break;
             }
-            let oldest = oldest.clone();
-            let Entry { sight, heard, .. } = self.remove(&oldest).expect("who is in order waits");
+            let Entry { sight, heard, .. } = self.by_id.remove(oldest).expect("who is in order waits");
+            self.bytes -= sight.bytes() + oldest.len();
+            self.order.pop_front();
             let rest: Vec<usize> = (0..heard.len()).filter(|&at| !heard[at]).collect();
             if patience.rest_is_negative && !rest.is_empty() {
                 samples.push(sight.pick(&rest, false));
