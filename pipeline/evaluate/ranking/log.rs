@@ -232,11 +232,6 @@ impl Log {
     pub fn behaviors(&self) -> usize {
         self.behaviors.len()
     }
-
-    /// By candidate: its user.
-    pub fn candidate_users(&self) -> Vec<u32> {
-        self.requests.iter().flat_map(|request| request.candidates.clone().map(|_| request.user)).collect()
-    }
 }
 
 /// Where each user's behaviors begin, and by behavior of the log its user and place.

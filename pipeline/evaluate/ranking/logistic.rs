@@ -56,11 +56,6 @@ impl Logistic {
         self.of_standard(&row) as f32
     }
 
-    /// Weight of an input in units of its standard deviation.
-    pub fn weight(&self, input: usize) -> f64 {
-        self.weights[input + 1]
-    }
-
     /// The same with the weight of a single input made positive: a score keeps its order.
     pub fn rising(mut self) -> Self {
         self.weights[1..].iter_mut().for_each(|weight| *weight = weight.abs());
