@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::model::shelf::Shelf;
 use crate::rank::look::LookConfig;
 use crate::rank::pending::Patience as Waiting;
+use crate::rank::tally::Bounds as Counted;
 use crate::rank::{MODELS, RankConfig, RankRoom};
 use crate::route::{CandidatesConfig, Router, RouterConfig};
 use crate::snapshot::archive::Archive;
@@ -431,7 +432,10 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
 pub fn rank(config: &Config) -> RankConfig {
     let settings = &config.candidates;
     RankConfig {
-        limits: Limits { items_max: settings.counted_items_max, transitions_max: settings.counted_transitions_max },
+        bounds: Counted {
+            items: Limits { items_max: settings.counted_items_max, transitions_max: settings.counted_transitions_max },
+            users_max: settings.counted_users_max,
+        },
         look: LookConfig {
             features: settings.features.clone(),
             dim: config.sdim.dim,

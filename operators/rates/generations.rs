@@ -6,8 +6,10 @@ use hashbrown::HashMap;
 
 /// A bounded map.
 #[derive(Clone, Debug)]
-pub(super) struct Generations<K, V> {
+pub struct Generations<K, V> {
+    /// What was touched since it was last empty.
     pub newer: HashMap<K, V>,
+    /// What was touched before, and is forgotten next.
     pub older: HashMap<K, V>,
     /// Entries of a generation.
     half: usize,
@@ -36,8 +38,19 @@ impl<K: Copy + Eq + Hash, V: Copy + Default> Generations<K, V> {
         self.newer.get(&key).or_else(|| self.older.get(&key)).copied().unwrap_or_default()
     }
 
+    /// Forgets `key`.
+    pub fn remove(&mut self, key: K) {
+        self.newer.remove(&key);
+        self.older.remove(&key);
+    }
+
     /// How many are known.
     pub fn len(&self) -> usize {
         self.newer.len() + self.older.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

@@ -26,4 +26,5 @@ mod tests;
 pub use bytes::RatesError;
 pub use counts::{ItemCounts, Limits, Rates, Totals, UserRates};
 pub use features::{FORMS, feature_forms};
+pub use generations::Generations;
 pub use inputs::{Candidate, INPUTS};

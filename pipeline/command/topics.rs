@@ -104,9 +104,6 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     for room in roles::learning(config) {
         specs.push(spec(own(&format!("samples.{}", room.name())), 1, DELETE));
     }
-    for room in roles::scorers(config) {
-        specs.push(spec(own(&format!("samples.{}", room.name())), 1, DELETE));
-    }
     if config.candidates.enabled {
         specs.push(spec(public("scores"), n, DELETE));
     }

@@ -104,6 +104,7 @@ impl Default for CandidateSettings {
             items_max: 5000,
             counted_items_max,
             counted_transitions_max,
+            counted_users_max: 1 << 18,
             features: Vec::new(),
             sample_percent: 100,
             feedback_wait_ms: 600_000,

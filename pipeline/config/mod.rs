@@ -249,6 +249,8 @@ pub struct CandidateSettings {
     pub counted_items_max: usize,
     /// Pairs of items that follow each other that are counted, of one by-user partition.
     pub counted_transitions_max: usize,
+    /// Users of whom it is counted what they did, of one by-user partition.
+    pub counted_users_max: usize,
     /// Names of the numbers that requests bring for each item.
     pub features: Vec<String>,
     /// Of what requests so many percent are learned from.

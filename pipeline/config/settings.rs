@@ -113,6 +113,7 @@ pub const SETTINGS: &[Setting] = &[
     must("candidates.items_max", from_to(1, 100_000)),
     must("candidates.counted_items_max", from_to(2, 1 << 26)),
     must("candidates.counted_transitions_max", from_to(2, 1 << 28)),
+    must("candidates.counted_users_max", from_to(2, 1 << 28)),
     must("candidates.features", Kind::Names),
     must("candidates.sample_percent", from_to(0, 100)),
     must("candidates.feedback_wait_ms", from_to(0, 365 * DAY_MS)),

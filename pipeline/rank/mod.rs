@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use operators::Fold;
-use operators::rates::{Limits, RatesError};
+use operators::rates::RatesError;
 use schemas::output::{Emit, Output, Record, Room};
 use schemas::request::{Candidates, Feedback};
 use shaders::Device;
@@ -34,7 +34,7 @@ use self::look::{Eyes, ITEM_RATE, LookConfig};
 use self::pending::{Patience, Pending};
 use self::record::{Opinion, probability};
 use self::sight::Sight;
-use self::tally::{Tally, key};
+use self::tally::{Bounds, Tally, key};
 use self::version::{About, Version};
 use crate::encode::ItemSource;
 use crate::forecast::version::VersionError;
@@ -45,7 +45,7 @@ use crate::model::shelf::Shelf;
 #[derive(Clone, Debug)]
 pub struct RankConfig {
     /// Of the counters of one partition.
-    pub limits: Limits,
+    pub bounds: Bounds,
     /// What is looked at.
     pub look: LookConfig,
     /// How long requests wait for feedback.
@@ -141,14 +141,14 @@ impl RankRoom {
     /// # Errors
     /// Where the bytes are something else.
     pub fn begin(&mut self, task: i32, bytes: Option<&[u8]>) -> Result<(), RankError> {
-        let limits = self.config.limits;
+        let bounds = self.config.bounds;
         let (tally, pending) = match bytes {
-            None => (Tally::new(limits), Pending::default()),
+            None => (Tally::new(bounds), Pending::default()),
             Some(bytes) => {
                 let short = RatesError::Length(8, bytes.len());
                 let (length, rest) = bytes.split_first_chunk::<8>().ok_or(short)?;
                 let (tally, pending) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or(short)?;
-                (Tally::from_bytes(limits, tally)?, Pending::from_bytes(pending)?)
+                (Tally::from_bytes(bounds, tally)?, Pending::from_bytes(pending)?)
             }
         };
         self.tasks.insert(task, Task { tally, pending });
