@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! events, items ─► decode ─► route ─► by-user ─► engine: fold ─► encode ─► features.<view>, encodings.<name>, forecasts, late
-//!                    └─► dead-letters    ▲       (operators)    (shaders)
-//!                          "version v from here"                   └─► samples ─► learn ─► models ─► encode
+//! candidates ─┤      └─► dead-letters    ▲       (operators)    (shaders)
+//! feedback ───┘                          │                 └────► rank ──► scores
+//!                          "version v from here"                   └─► samples ─► learn ─► models ─► encode, rank
 //!                                         └──────────────────────────────────────────┘
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! - [`snapshot`]: state to an object store, and back.
 //! - [`encode`]: what the rooms make of the users touched.
 //! - [`forecast`]: what a user does next, and samples of what he did. [`learn`]: samples to versions of the model.
+//! - [`rank`]: candidates to answers, and samples of what was taken.
 //! - [`model`]: model versions on their topic. [`evaluate`]: how good forecasts are, beside trivial ones.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.

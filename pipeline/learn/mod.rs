@@ -14,7 +14,7 @@
 //!
 //! # Layout
 //! - this file: [`Learner`], the stage, whatever the model. [`study`]: what it needs of a model, what every version says.
-//! - [`prompt_tpp`]: the study of PromptTPP.
+//! - [`prompt_tpp`]: the study of PromptTPP. [`ranking`]: that of SDIM and MUSE as scorers of candidates.
 
 pub mod prompt_tpp;
 pub mod ranking;
