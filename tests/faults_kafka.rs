@@ -1,5 +1,7 @@
 //! What goes wrong around a running service on a real Kafka, by kind; here: one broker that goes away, and TLS.
 
+/// Processes that answer candidates, killed.
+mod answers;
 /// A learner that is killed.
 mod learner;
 /// The network between a process and its brokers, cut.

@@ -10,7 +10,7 @@ use crate::streams::{self, Dice};
 
 /// Lines of several topics in one order.
 #[derive(Clone, Default)]
-struct Script(Vec<(&'static str, Vec<u8>)>);
+pub struct Script(pub Vec<(&'static str, Vec<u8>)>);
 
 impl Feed for Script {
     fn partitions(&self, _: &str) -> i32 {
@@ -148,7 +148,7 @@ fn what_cannot_be_answered_is_a_dead_letter() {
 }
 
 /// Users who take what is like what they looked at, and items of two kinds that only their vectors tell apart.
-fn tastes(seed: u64, rounds: u64) -> Script {
+pub fn tastes(seed: u64, rounds: u64) -> Script {
     let (mut dice, mut script) = (Dice(seed), Script::default());
     for n in 0..40_u64 {
         let raw: Vec<f64> =

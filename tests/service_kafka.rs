@@ -16,7 +16,8 @@ use crate::path::{Lines, VIEWS, outputs};
 use crate::streams;
 
 const TOPICS: [&str; 6] = ["clicks_1m", "activity", "visits", "last_hour", "last_five", "ever"];
-const LIMIT: Duration = Duration::from_secs(180);
+/// How long anything may take.
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// A `wellspring serve` that is killed when the test ends.
 pub struct Service {

@@ -4,11 +4,14 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::command::Failure;
 use crate::config::Config;
 
+/// How long it may take to do what waits.
+pub const CATCH_UP_MAX: Duration = Duration::from_secs(600);
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// A running `serve`; killed when it is dropped.
@@ -107,6 +110,24 @@ impl Child {
         })
     }
 
+    /// Waits until so many rows are folded; gives what that has cost.
+    ///
+    /// # Errors
+    /// Where they are not, or it is stopped.
+    pub fn wait_for_rows(&mut self, rows: u64, stop: &AtomicBool) -> Result<Usage, Failure> {
+        let until = Instant::now() + CATCH_UP_MAX;
+        loop {
+            let usage = self.usage()?;
+            if usage.folded >= rows {
+                return Ok(usage);
+            }
+            if Instant::now() > until || stop.load(Ordering::Relaxed) {
+                return Err(Failure::failed(format!("stopped at {} of {rows} events", usage.folded)));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Kills it, as a machine that fails would.
     pub fn kill(mut self) {
         self.end();
@@ -148,7 +169,16 @@ fn settings(config: &Config, port: u16) -> Vec<(String, String)> {
         "/engine/commit_interval_ms",
         "/engine/workers",
         "/engine/batch_rows",
+        "/device",
         "/history/max_events",
+        "/candidates/enabled",
+        "/candidates/batch_samples",
+        "/candidates/version_steps",
+        "/candidates/version_interval_ms",
+        "/candidates/sample_percent",
+        "/sdim/enabled",
+        "/sdim/dim",
+        "/muse/enabled",
         "/kafka/brokers",
         "/state/snapshots",
         "/state/snapshot_interval_ms",

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::child::{Child, Usage};
-use super::latency::{self, Latency};
+use super::child::{CATCH_UP_MAX, Child};
+use super::latency::{self, Latency, Pace};
 use crate::command::{Failure, broker, topics};
 use crate::config::{Config, Emit, Route};
 use crate::log::kafka::{KafkaBroker, KafkaFeed};
@@ -24,7 +24,6 @@ const ITEMS: usize = 10_000;
 const TYPES: usize = 4;
 /// Steady state begins when a tenth is done: the costs before are those of starting.
 const WARM: u64 = 10;
-const CATCH_UP_MAX: Duration = Duration::from_secs(600);
 const VIEW: &str = "CREATE VIEW bench AS SELECT user_id, count(*) AS n, \
     count(*) FILTER (WHERE type = '0') AS t0, count(*) FILTER (WHERE type = '1') AS t1, \
     count(*) FILTER (WHERE type = '2') AS t2, count(*) FILTER (WHERE type = '3') AS t3, \
@@ -70,9 +69,8 @@ pub fn measure(config: &Config, way: Way, plan: &Plan, stop: &Arc<AtomicBool>) -
 pub struct Plan {
     /// Events that wait on the topic.
     pub events: u64,
-    /// Events a second whose way is timed, and for how long.
-    pub rate: f64,
-    pub seconds: u64,
+    /// Of the events whose way is timed.
+    pub pace: Pace,
     /// Users in state when the process is killed; 0: it is not.
     pub recovery_users: u64,
 }
@@ -112,12 +110,12 @@ impl Bench {
         self.fill(plan.events)?;
         let mut child = self.start()?;
         let begun = Instant::now();
-        let warm = self.wait(&mut child, plan.events / WARM, stop)?;
+        let warm = child.wait_for_rows(plan.events / WARM, stop)?;
         let warm_at = begun.elapsed();
-        let done = self.wait(&mut child, plan.events, stop)?;
+        let done = child.wait_for_rows(plan.events, stop)?;
         let steady = (plan.events - warm.folded.min(plan.events)) as f64;
         let took = (begun.elapsed() - warm_at).as_secs_f64();
-        let latency = latency::measure(&self.broker, &self.events, &self.output(), plan, USERS, stop)?;
+        let latency = self.latency(plan.pace, stop)?;
         let mut figures = Figures {
             name: format!("{} {}", name(self.config.route), name(self.config.views.emit)),
             events: plan.events,
@@ -131,6 +129,16 @@ impl Bench {
             figures.recovery_s = Some(self.recovery(child, plan, stop)?.as_secs_f64());
         }
         Ok(figures)
+    }
+
+    fn latency(&self, pace: Pace, stop: &Arc<AtomicBool>) -> Result<Latency, Failure> {
+        let (zipf, mut random) = (Zipf::new(USERS), latency::random(11));
+        let send = |feed: &mut KafkaFeed, n: u64| {
+            let user = zipf.draw(&mut random).to_string();
+            let line = format!(r#"{{"user_id":{user},"item_id":{},"type":{},"time":{}}}"#, n % 997, n % 4, now_ms());
+            Ok(feed.send(&self.events, None, Some(user.as_bytes()), Some(line.as_bytes()))?)
+        };
+        latency::measure(&self.broker, &self.output(), pace, send, stop)
     }
 
     fn output(&self) -> String {
@@ -157,21 +165,6 @@ impl Bench {
         Ok(feed.flush()?)
     }
 
-    /// Waits until `events` are folded.
-    fn wait(&self, child: &mut Child, events: u64, stop: &AtomicBool) -> Result<Usage, Failure> {
-        let until = Instant::now() + CATCH_UP_MAX;
-        loop {
-            let usage = child.usage()?;
-            if usage.folded >= events {
-                return Ok(usage);
-            }
-            if Instant::now() > until || stop.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(Failure::failed(format!("stopped at {} of {events} events", usage.folded)));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     /// One event of each of many more users; when they are in snapshots the process is killed, and another started.
     fn recovery(&self, mut child: Child, plan: &Plan, stop: &Arc<AtomicBool>) -> Result<Duration, Failure> {
         let before = child.usage()?.folded;
@@ -182,7 +175,7 @@ impl Bench {
             feed.send(&self.events, None, Some(user.as_bytes()), Some(line.as_bytes()))?;
         }
         feed.flush()?;
-        self.wait(&mut child, before + plan.recovery_users, stop)?;
+        child.wait_for_rows(before + plan.recovery_users, stop)?;
         let snapshots = child.snapshots()?;
         while child.snapshots()? < snapshots + 2 * u64::from(PARTITIONS) {
             std::thread::sleep(Duration::from_millis(100));
@@ -209,7 +202,7 @@ pub fn print(figures: &Figures) {
     println!(
         "{name}: {events_per_second:.0} events/s, {cpu_us_per_event:.1} µs of CPU per event, {peak_memory_mb} MB at most, \
          seen after {:.0} ms (p50), {:.0} ms (p99) at {:.0} events/s",
-        latency.p50_ms, latency.p99_ms, latency.events_per_second
+        latency.p50_ms, latency.p99_ms, latency.sent_per_second
     );
     if let Some(seconds) = recovery_s {
         println!("  back {seconds:.1} s after a kill");

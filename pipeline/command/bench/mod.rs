@@ -3,8 +3,10 @@
 //! # Layout
 //! - [`path`]: stage by stage, in this process.
 //! - [`scores`]: what candidates cost, part by part.
-//! - [`kafka`]: as users run it, a process of its own ([`child`]) beside a real broker; [`latency`]: what they wait for.
+//! - [`kafka`]: as users run it, a process of its own ([`child`]) beside a real broker; [`latency`]: what they wait for;
+//!   [`answers`]: the same of candidates.
 
+mod answers;
 mod child;
 mod kafka;
 mod latency;
@@ -35,7 +37,10 @@ pub struct Bench {
     /// kafka: events a second whose way is timed
     #[arg(long, value_name = "N", default_value_t = 10_000.0)]
     rate: f64,
-    /// kafka: for how long
+    /// answers: requests a second whose way is timed
+    #[arg(long, value_name = "N", default_value_t = 200.0)]
+    requests: f64,
+    /// kafka, answers: for how long
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     seconds: u64,
     /// kafka: users in state when the process is killed and has to come back; 0: it is not killed
@@ -57,6 +62,8 @@ enum Name {
     Scores,
     /// The service beside the broker of kafka.brokers: throughput, cost, memory, latency, recovery
     Kafka,
+    /// Candidates beside the broker of kafka.brokers: from requests of 500 items to their answers, what they cost
+    Answers,
 }
 
 impl Bench {
@@ -71,6 +78,7 @@ impl Bench {
             Name::PromptTpp => self.prompt_tpp(&config),
             Name::Scores => self.scores(),
             Name::Kafka => self.service(&config, stop),
+            Name::Answers => self.answers(&config, stop),
         }
     }
 
@@ -90,7 +98,7 @@ impl Bench {
 
     fn service(&self, config: &crate::config::Config, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
         let Self { events, rate, seconds, recovery_users, .. } = *self;
-        let plan = kafka::Plan { events, rate, seconds, recovery_users };
+        let plan = kafka::Plan { events, pace: latency::Pace { rate, seconds }, recovery_users };
         let mut all = Vec::new();
         for way in kafka::WAYS {
             let figures = kafka::measure(config, way, &plan, stop)?;
