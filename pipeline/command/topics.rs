@@ -187,3 +187,22 @@ fn check(broker: &dyn Broker, inputs: &[TopicSpec], own: &[TopicSpec]) -> Result
     let all = inputs.len() + own.len();
     Err(Failure::failed(format!("{wrong} of {all} topics differ; on the cluster; see the lines above")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that is asked to make a topic twice at once ends the process.
+    #[test]
+    fn no_topic_is_named_twice() {
+        let mut config = Config::default();
+        config.prompt_tpp.enabled = true;
+        (config.candidates.enabled, config.sdim.enabled, config.muse.enabled) = (true, true, true);
+        let specs = [inputs(&config), own(&config, &[("view".into(), true)])].concat();
+        let mut names: Vec<String> = specs.into_iter().map(|spec| spec.name).collect();
+        names.sort();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all, "{names:?}");
+    }
+}
