@@ -273,7 +273,7 @@ fn items_that_nobody_asks_for_give_their_rows_to_others() {
         let clocks = kept.tensors["adam.clocks.item.embedding"].to_integers(4).unwrap();
         let row = |item: &str| Rows::of(&kept.tensors["item.names"]).unwrap().find(item) as usize;
         assert!(clocks[row("i0")] > clocks[row("i3")] && clocks[row("i3")] > 0, "{clocks:?}");
-        let others = [1, 2, 3, 5, 7, 11, 13].map(|steps| learn(room, &samples, &topics, &config, 40 + steps).unwrap());
+        let others = [1, 2, 3, 5, 7, 11, 13].map(|steps| learn(room, &samples, &topics, &config, 16 + steps).unwrap());
         for (n, other) in others.iter().enumerate() {
             assert!(other.versions == calm.versions, "{} with kill {n}: another model was learned", room.name());
         }

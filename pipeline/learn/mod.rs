@@ -14,8 +14,10 @@
 //!
 //! # Layout
 //! - this file: [`Learner`], the stage, whatever the model. [`study`]: what it needs of a model, what every version says.
+//!   [`device`]: devices that are lost.
 //! - [`prompt_tpp`], [`ranking`]: the studies of PromptTPP, and of the models that score candidates (SDIM, MUSE).
 
+pub mod device;
 pub mod prompt_tpp;
 pub mod ranking;
 pub mod study;

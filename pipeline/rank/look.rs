@@ -53,6 +53,7 @@ impl LookConfig {
 /// The eyes of one worker.
 pub struct Eyes {
     config: LookConfig,
+    device: Device,
     known: Known,
     kernels: Sdim,
     gsu: Gsu,
@@ -81,7 +82,8 @@ impl Eyes {
         Ok(Self {
             known: Known::new(items),
             kernels: Sdim::new(device, form, &hash)?,
-            gsu: Gsu::new(device, shaders::muse::Config { dim: config.dim, chunks: GSU_CHUNKS })?,
+            gsu: search(device, config.dim)?,
+            device: device.clone(),
             signatures: Vec::new(),
             generation: 0,
             found: Found::default(),
@@ -94,6 +96,25 @@ impl Eyes {
     /// # Errors
     /// Where the device fails.
     pub fn look(
+        &mut self,
+        fold: &Fold,
+        slot: Option<u32>,
+        tally: &Tally,
+        asked: &Candidates,
+    ) -> Result<Sight, shaders::Error> {
+        match self.see(fold, slot, tally, asked) {
+            Err(error) if error.is_device_lost() => {
+                tracing::warn!("{error}: it is opened again");
+                self.device = self.device.reopen()?;
+                self.kernels.renew()?;
+                self.gsu = search(&self.device, self.config.dim)?;
+                self.see(fold, slot, tally, asked)
+            }
+            seen => seen,
+        }
+    }
+
+    fn see(
         &mut self,
         fold: &Fold,
         slot: Option<u32>,
@@ -145,6 +166,11 @@ impl Eyes {
         inputs(&self.config.features, &behaviors, tally, asked, &mut sight);
         Ok(sight)
     }
+}
+
+/// MUSE's search.
+fn search(device: &Device, dim: usize) -> Result<Gsu, shaders::Error> {
+    Gsu::new(device, shaders::muse::Config { dim, chunks: GSU_CHUNKS })
 }
 
 /// Appends an item's vector as int8; zero where it has none.

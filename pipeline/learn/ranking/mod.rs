@@ -26,6 +26,7 @@ use shaders::sdim::hash_matrix;
 
 use self::admission::Admission;
 use super::LearnError;
+use super::device::{done, made};
 use super::study::{Published, Study};
 use crate::config::CandidateSettings;
 use crate::forecast::version::VersionError;
@@ -159,7 +160,8 @@ impl Ranking {
         tensors.remove(HASH);
         self.take(&model, &mut tensors).map_err(wrong)?;
         self.admission = Admission::new(self.config.admit_after, self.config.rows_max, &self.vocabulary.items);
-        let network = Network::from_weights(&self.device, self.config.network(), tensors);
+        let config = self.config.network();
+        let network = made(&mut self.device, |device| Network::from_weights(device, config.clone(), tensors.clone()));
         self.network = network.map_err(|error| match error {
             lost if lost.is_device_lost() => lost.into(),
             error => wrong(error.to_string()),
@@ -176,7 +178,8 @@ impl Ranking {
         let (after, rows_max) = (self.config.admit_after, self.config.rows_max);
         self.admission = Admission::take(after, rows_max, &self.vocabulary.items, &mut tensors)
             .ok_or_else(|| wrong("counts of its items are missing".into()))?;
-        self.network = Network::load(&self.device, self.config.network(), tensors)?;
+        let config = self.config.network();
+        self.network = made(&mut self.device, |device| Network::load(device, config.clone(), tensors.clone()))?;
         self.good = self.network.save();
         Ok(())
     }
@@ -208,7 +211,9 @@ impl Ranking {
             [&vocabulary.items, &vocabulary.categories, &vocabulary.types].map(|rows| rows.len());
         let steps = (self.waiting_candidates / config.batch_samples).max(1);
         let (mut begin, mut taken, mut refused) = (0, 0, 0);
-        network.grow(items, categories, types)?;
+        let rates = LearningRates::default();
+        let moved = |device: &Device, network: &Network| Network::load(device, config.network(), network.save());
+        done((&mut *network, &mut *device), moved, |network| network.grow(items, categories, types))?;
         for step in 1..=steps {
             let mut end = begin;
             while end < waiting.len() && (taken * steps < self.waiting_candidates * step) {
@@ -216,14 +221,8 @@ impl Ranking {
                 end += 1;
             }
             let examples = vocabulary.examples(config.model.1, &waiting[begin..end]);
-            let mut stepped = network.step(&examples, &LearningRates::default());
-            if stepped.as_ref().is_err_and(shaders::Error::is_device_lost) {
-                tracing::warn!("the device is lost: it is opened again, the network goes on there");
-                *device = device.reopen()?;
-                *network = Network::load(device, config.network(), network.save())?;
-                stepped = network.step(&examples, &LearningRates::default());
-            }
-            refused += u64::from(!stepped?.applied && end > begin);
+            let step = done((&mut *network, &mut *device), moved, |network| network.step(&examples, &rates))?;
+            refused += u64::from(!step.applied && end > begin);
             begin = end;
         }
         if refused > 0 {
@@ -252,7 +251,8 @@ impl Ranking {
             return Ok(true);
         }
         tracing::warn!("the network is not finite any more: back to what it was when it was last well");
-        self.network = Network::load(&self.device, self.config.network(), self.good.clone())?;
+        let (config, good) = (self.config.network(), &self.good);
+        self.network = made(&mut self.device, |device| Network::load(device, config.clone(), good.clone()))?;
         self.renew(self.given.clone());
         Ok(false)
     }
@@ -268,7 +268,8 @@ impl Study for Ranking {
     }
 
     fn begin(&mut self, saved: Option<&Model>) -> Result<bool, LearnError> {
-        *self = Self::new(self.config.clone(), self.device.clone())?;
+        let config = self.config.clone();
+        *self = made(&mut self.device, |device| Self::new(config.clone(), device.clone()))?;
         match (saved, self.config.start.clone()) {
             (Some(saved), _) => self.go_on(saved).map(|()| false),
             (None, Some(path)) => self.start(&path).map(|()| true),
