@@ -1,6 +1,7 @@
 //! The worker threads of a process: what each role reads, and how its stage is made.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
@@ -481,14 +482,25 @@ fn study(shared: &Shared, room: Room) -> Result<(Box<dyn Study>, u64), shaders::
             (Box::new(study), settings.lag_max_ms)
         }
         Room::Sdim | Room::Muse => {
-            let settings = &config.candidates;
-            let start = if room == Room::Sdim { &config.sdim.start } else { &config.muse.start };
-            let model = MODELS.into_iter().find(|(of, _)| *of == room).expect("it is one that scores candidates");
-            let inputs = rank(config).look.inputs();
-            let learn = RankingConfig::of(model, settings, inputs, config.sdim.dim, start.clone());
-            (Box::new(Ranking::new(learn, device)?), settings.lag_max_ms)
+            (Box::new(Ranking::new(ranking(config, room), device)?), config.candidates.lag_max_ms)
         }
     })
+}
+
+/// How a model that scores candidates learns.
+pub fn ranking(config: &Config, room: Room) -> RankingConfig {
+    let model = MODELS.into_iter().find(|(of, _)| *of == room).expect("it is one that scores candidates");
+    let inputs = rank(config).look.inputs();
+    RankingConfig::of(model, &config.candidates, inputs, config.sdim.dim, start(config, room).cloned())
+}
+
+/// The model that a room starts from, where the settings name one.
+pub fn start(config: &Config, room: Room) -> Option<&PathBuf> {
+    match room {
+        Room::Sdim => config.sdim.start.as_ref(),
+        Room::Muse => config.muse.start.as_ref(),
+        Room::PromptTpp => config.prompt_tpp.start.as_ref(),
+    }
 }
 
 /// The rooms that the settings open.

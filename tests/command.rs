@@ -54,7 +54,11 @@ fn wrong_usage_ends_with_2_and_says_what_where_and_what_to_do() {
         (&["replay", "--input", "events=a.jsonl", "--rate", "1", "--speed", "1"], &["--speed"]),
         (&["demo", "--users", "1"], &["--users"]),
         (&["bench", "nothing"], &["path"]),
-        (&["train", "sdim"], &["sdim", "prompt_tpp"]),
+        (&["train", "lbsf"], &["lbsf", "prompt_tpp", "sdim", "muse"]),
+        (
+            &["train", "sdim", "--input", "events=a.jsonl", "--output", "o"],
+            &["no --input brings feedback", "feedback=FILE"],
+        ),
         (
             &["evaluate", "sdim", "--input", "events=a.jsonl", "--rows", "sdmi"],
             &["no row `sdmi`", "popularity", "muse"],

@@ -9,15 +9,20 @@ use pipeline::log::embedded::{Embedded, EmbeddedSettings};
 use pipeline::log::{Broker, Incoming, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::model::{self, Model};
-use pipeline::roles::{self, Patience, Shared};
-use schemas::output::{Output, Room};
+use pipeline::rank::sight::Sight;
+use pipeline::rank::version::Rows;
+use pipeline::roles::{self, Group, Patience, Shared};
+use schemas::output::Room;
 use schemas::packed::{self, Header};
 use schemas::sample::Samples;
 use schemas::topics::Topics;
 use shaders::Device;
+use shaders::ops::tensors::Entry;
 use shaders::prompt_tpp::{Config as Network, Model as Fitted};
+use shaders::ranking;
 
 use crate::simulation::views;
+use crate::streams::Dice;
 
 /// More steps than any learner here needs.
 const STEPS_MAX: usize = 100_000;
@@ -39,51 +44,71 @@ pub fn give_a_version(broker: &Embedded, topics: &Topics, partitions: u32) {
     }
 }
 
-/// What learners have left: all samples, and the newest versions on topics `models` and `learners`.
+/// What learners of a room have left: all samples, and the newest versions on topics `models` and `learners`.
 pub struct Learned {
+    room: Room,
     samples: Vec<Vec<u8>>,
     versions: [Option<Model>; 2],
 }
 
 impl Learned {
-    pub fn read(broker: &dyn Broker, topics: &Topics) -> Self {
-        let newest = |topic: String| model::read(broker, &topic, "prompt_tpp").unwrap();
-        let (mut samples, topic) = (Vec::new(), topics.samples(Room::PromptTpp));
+    pub fn read(broker: &dyn Broker, topics: &Topics, room: Room) -> Self {
+        let newest = |topic: String| model::read(broker, &topic, room.name()).unwrap();
+        let (mut samples, topic) = (Vec::new(), topics.samples(room));
         let mut reader = broker.reader(std::slice::from_ref(&topic)).unwrap();
         let mut take = |record: Incoming<'_>| samples.push(record.value.unwrap().to_vec());
         model::read_all(reader.as_mut(), &topic, &mut take).unwrap();
-        Self { samples, versions: [newest(topics.models()), newest(topics.learners())] }
+        Self { room, samples, versions: [newest(topics.models()), newest(topics.learners())] }
     }
 
     /// Whether the newest version is, bit for bit where it is the same device, what one learner makes of the same samples who
     /// is never disturbed; gives its number.
     pub fn check(&self, topics: &Topics, config: &Config, same_device: bool) -> Result<u64, String> {
         let samples: Vec<_> = self.samples.iter().map(|sample| (None, sample.clone())).collect();
-        let want = learn(&samples, topics, config)?;
+        let want = learn(self.room, &samples, topics, config, usize::MAX)?;
         for (got, want) in self.versions.iter().zip(&want.versions) {
             // Offsets are others here: there are no markers of transactions between the samples.
-            let key = |model: &Model| (model.version, About::of(model).unwrap().targets);
+            let key = |model: &Model| (model.version, model.about["targets"].as_u64().unwrap());
             let (got_key, want_key) = (got.as_ref().map(key), want.as_ref().map(key));
             if got_key != want_key {
-                return Err(format!("{got_key:?} (version, targets) was learned instead of {want_key:?}"));
+                let room = self.room.name();
+                return Err(format!("{room}: {got_key:?} (version, targets) was learned instead of {want_key:?}"));
             }
             if same_device && got.as_ref().map(|got| &got.tensors) != want.as_ref().map(|want| &want.tensors) {
-                return Err(format!("{got_key:?} has other bits than one learned without faults"));
+                let differ = differences(got.as_ref(), want.as_ref());
+                let room = self.room.name();
+                return Err(format!("{room}: {got_key:?} has other bits than one learned without faults: {differ:?}"));
             }
         }
-        Ok(want.versions[0].as_ref().map_or(0, |model| model.version))
+        // SDIM's first version is its hash alone.
+        let before = u64::from(self.room == Room::Sdim);
+        Ok(want.versions[0].as_ref().map_or(0, |model| model.version - before))
     }
 }
 
-/// One learner in a world of its own, with these records of samples and their times (ms).
-fn learn(samples: &[(Option<i64>, Vec<u8>)], topics: &Topics, config: &Config) -> Result<Learned, String> {
+/// Names of the tensors that differ.
+fn differences<'a>(got: Option<&'a Model>, want: Option<&'a Model>) -> Vec<&'a str> {
+    let tensors = |model: Option<&'a Model>| model.into_iter().flat_map(|model| &model.tensors);
+    let differs = |(name, entry): &(&String, &Entry)| !tensors(want).any(|(of, other)| of == *name && other == *entry);
+    tensors(got).filter(differs).map(|(name, _)| name.as_str()).collect()
+}
+
+/// A learner in a world of its own, with these records of samples and their times (ms); every `killed_every` steps he is killed,
+/// and another one goes on.
+fn learn(
+    room: Room,
+    samples: &[(Option<i64>, Vec<u8>)],
+    topics: &Topics,
+    config: &Config,
+    killed_every: usize,
+) -> Result<Learned, String> {
     let calm = Embedded::new(EmbeddedSettings { trims: false, wait_max: Duration::ZERO, ..Default::default() });
     let spec = |name: String| TopicSpec { name, partitions: 1, settings: Vec::new() };
     let compacted = |name| TopicSpec { settings: vec![("cleanup.policy".into(), "compact".into())], ..spec(name) };
-    let topic = topics.samples(Room::PromptTpp);
+    let topic = topics.samples(room);
     calm.create(&[compacted(topics.models()), compacted(topics.learners())]).unwrap();
     calm.create(&[spec(topic.clone()), spec(topics.by_user())]).unwrap();
-    for output in topics.outputs(&[Output::Forecasts]) {
+    for output in topics.outputs(&roles::said(config)) {
         calm.create(&[spec(topics.name(output))]).unwrap();
     }
     for (time_ms, sample) in samples {
@@ -104,15 +129,20 @@ fn learn(samples: &[(Option<i64>, Vec<u8>)], topics: &Topics, config: &Config) -
         learned: Arc::default(),
         limits: Arc::default(),
     };
-    let (_, mut learner) = roles::learner(&shared, &calm, Room::PromptTpp).map_err(|error| error.to_string())?;
+    let (mut member, mut learner) = roles::learner(&shared, &calm, room).map_err(|error| error.to_string())?;
     let (mut clock, mut quiet) = (Duration::ZERO, 0);
-    for _ in 0..STEPS_MAX {
+    for step in 1..STEPS_MAX {
+        if step % killed_every == 0 {
+            calm.expire(&roles::group(config, Group::Learner(room)), &member);
+            calm.expire_transaction(&member);
+            (member, learner) = roles::learner(&shared, &calm, room).map_err(|error| error.to_string())?;
+        }
         clock += Duration::from_millis(110);
         learner.step(clock, &|| clock).map_err(|error| format!("the calm learner: {error}"))?;
-        let learned = shared.learned.next(Room::PromptTpp);
+        let learned = shared.learned.next(room);
         quiet = if calm.is_read_to(&topic, 0, learned).unwrap() { quiet + 1 } else { 0 };
         if quiet == 20 {
-            return Ok(Learned::read(&calm, topics));
+            return Ok(Learned::read(&calm, topics, room));
         }
     }
     Err(format!("the calm learner did not come to the end of {} records of samples", samples.len()))
@@ -143,6 +173,10 @@ fn hasty(lag_max_ms: u64) -> Config {
 
 const HOUR_MS: i64 = 3_600_000;
 
+fn calmly(samples: &[(Option<i64>, Vec<u8>)], config: &Config) -> Learned {
+    learn(Room::PromptTpp, samples, &Topics::new("lessons", "", Vec::new()), config, usize::MAX).unwrap()
+}
+
 #[test]
 fn a_learner_that_is_too_far_behind_passes_over_what_is_old_and_says_so() {
     let now_ms = pipeline::metrics::now_ms();
@@ -152,7 +186,7 @@ fn a_learner_that_is_too_far_behind_passes_over_what_is_old_and_says_so() {
     // The first two make the first version, an hour late; the next four are as old; the last four come in time.
     let samples = [at(now_ms - HOUR_MS, 0..2), at(now_ms - HOUR_MS, 2..6), at(now_ms + HOUR_MS, 6..10)].concat();
     let targets = |lag_max_ms: u64| {
-        let learned = learn(&samples, &Topics::new("lessons", "", Vec::new()), &hasty(lag_max_ms)).unwrap();
+        let learned = calmly(&samples, &hasty(lag_max_ms));
         let newest = About::of(learned.versions[0].as_ref().unwrap()).unwrap();
         (newest.targets, newest.progress.skip_until_ms)
     };
@@ -166,9 +200,7 @@ fn a_learner_that_is_too_far_behind_passes_over_what_is_old_and_says_so() {
 fn types_that_come_later_are_learned_too() {
     let two = (0..4).map(|user| (None, record(user, &["click", "view"], 11)));
     let three = (4..8).map(|user| (None, record(user, &["view", "buy", "click"], 11)));
-    let learned =
-        learn(&two.chain(three).collect::<Vec<_>>(), &Topics::new("lessons", "", Vec::new()), &hasty(HOUR_MS as u64))
-            .unwrap();
+    let learned = calmly(&two.chain(three).collect::<Vec<_>>(), &hasty(HOUR_MS as u64));
     let [published, kept] = learned.versions.map(Option::unwrap);
     assert_eq!(
         About::of(&published).unwrap().types,
@@ -179,4 +211,71 @@ fn types_that_come_later_are_learned_too() {
     assert_eq!(network.config().types, 1 + 3, "place 0 is for types without a name of their own");
     let goes_on = Fitted::load(&Device::Cpu, Network::default(), kept.tensors).unwrap();
     assert_eq!(goes_on.config().types, network.config().types, "and the learner's own state has grown with it");
+}
+
+/// A sample of some items of one kind of user.
+fn sample(config: &Config, room: Room, n: u64, items: &[u64]) -> (Option<i64>, Vec<u8>) {
+    let (dim, width) = (config.sdim.dim, roles::rank(config).look.inputs().len());
+    let mut dice = Dice(n);
+    let mut keys = |count: usize| (0..count * dim).map(|_| dice.below(255) as i8).collect::<Vec<i8>>();
+    let sight = Sight {
+        dim: dim as u32,
+        width: width as u32,
+        item_ids: items.iter().map(|item| format!("i{item}")).collect(),
+        categories: items.iter().map(|item| format!("c{}", item % 2)).collect(),
+        candidate_keys: keys(items.len()),
+        inputs: (0..items.len() * width).map(|at| (n as usize + at) as f32).collect(),
+        reads: if room == Room::Sdim { vec![0.1; items.len() * dim] } else { Vec::new() },
+        types: vec!["view".into()],
+        behavior_types: vec![0; 2],
+        behavior_ages: vec![0, 1],
+        behavior_keys: keys(2),
+        found_offsets: if room == Room::Muse { (0..=items.len() as u32).collect() } else { Vec::new() },
+        found_behaviors: if room == Room::Muse { vec![1; items.len()] } else { Vec::new() },
+        found_similarities: if room == Room::Muse { vec![0.5; items.len()] } else { Vec::new() },
+        tiers: if room == Room::Muse { vec![1; items.len() * 2 * ranking::TIERS] } else { Vec::new() },
+        labels: items.iter().map(|item| item.is_multiple_of(2)).collect(),
+    };
+    let mut bytes = Vec::new();
+    sight.write(&mut bytes);
+    (None, bytes)
+}
+
+/// A learner that makes a version of every few candidates, with rows for three items.
+fn few_rows() -> Config {
+    let mut config = Config::default();
+    (config.candidates.enabled, config.sdim.enabled, config.muse.enabled) = (true, true, true);
+    (config.sdim.dim, config.candidates.rows_max, config.candidates.admit_after) = (8, 4, 2);
+    (config.candidates.batch_samples, config.candidates.version_steps) = (4, 2);
+    (config.candidates.version_interval_ms, config.candidates.lag_max_ms) = (0, u64::MAX >> 1);
+    config
+}
+
+#[test]
+fn items_that_nobody_asks_for_give_their_rows_to_others() {
+    let (config, topics) = (few_rows(), Topics::new("lessons", "", Vec::new()));
+    for room in [Room::Sdim, Room::Muse] {
+        // First three items, then three others, and one of the first stays.
+        let of = |n: u64| if n < 12 { vec![n % 3, (n + 1) % 3] } else { vec![3 + n % 2, 0] };
+        let samples: Vec<_> = (0..48).map(|n| sample(&config, room, n, &of(n))).collect();
+        let calm = learn(room, &samples, &topics, &config, usize::MAX).unwrap();
+        let [published, kept] = calm.versions.each_ref().map(|version| version.as_ref().unwrap());
+        for version in [published, kept] {
+            let names = Rows::of(&version.tensors["item.names"]).unwrap();
+            let mut sorted: Vec<&str> = names.names().collect();
+            sorted.sort_unstable();
+            assert_eq!(sorted, ["i0", "i3", "i4"], "{}: who is asked for has a row", room.name());
+            let early = learn(room, &samples[..12], &topics, &config, usize::MAX).unwrap();
+            let before = Rows::of(&early.versions[0].as_ref().unwrap().tensors["item.names"]).unwrap();
+            assert_eq!(before.find("i0"), names.find("i0"), "who stays keeps it");
+        }
+        // Steps of 4 candidates: a row's clock says in how many of them it was since it is its item's.
+        let clocks = kept.tensors["adam.clocks.item.embedding"].to_integers(4).unwrap();
+        let row = |item: &str| Rows::of(&kept.tensors["item.names"]).unwrap().find(item) as usize;
+        assert!(clocks[row("i0")] > clocks[row("i3")] && clocks[row("i3")] > 0, "{clocks:?}");
+        let others = [1, 2, 3, 5, 7, 11, 13].map(|steps| learn(room, &samples, &topics, &config, 16 + steps).unwrap());
+        for (n, other) in others.iter().enumerate() {
+            assert!(other.versions == calm.versions, "{} with kill {n}: another model was learned", room.name());
+        }
+    }
 }

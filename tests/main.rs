@@ -48,6 +48,8 @@ mod simulation;
 mod source;
 /// Seeded input streams.
 mod streams;
+/// Models from files, to start from.
+mod training;
 /// Versions of which only what is new is sent.
 mod versions;
 /// Silent sources, and what does not belong on a topic.

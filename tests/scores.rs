@@ -1,6 +1,7 @@
 //! Candidates are answered with what the log said before them, however the work is cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use pipeline::run::{Append, Feed, RunError};
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use crate::streams::{self, Dice};
 /// Lines of several topics in one order.
 #[derive(Clone, Default)]
 pub struct Script(pub Vec<(&'static str, Vec<u8>)>);
+
+/// Answers by request.
+pub type Answers = BTreeMap<String, Value>;
 
 impl Feed for Script {
     fn partitions(&self, _: &str) -> i32 {
@@ -33,14 +37,15 @@ impl Script {
         self.then("candidates", asked)
     }
 
-    fn answers(&mut self, settings: &[(&str, Value)]) -> (BTreeMap<String, Value>, Vec<Value>) {
+    /// Runs it; the answers, and the dead letters.
+    pub fn answers(&mut self, settings: &[(&str, Value)]) -> (Answers, Vec<Value>) {
         let enabled = [("candidates.enabled", true.into())];
         let settings: Vec<_> = enabled.into_iter().chain(settings.iter().cloned()).collect();
         let (_, mut outputs) = outputs_of(self, &settings, "");
         let by_id = |answer: Value| (answer["request_id"].as_str().unwrap().to_string(), answer);
         let scores = outputs.remove("scores").unwrap();
         let count = scores.len();
-        let answers: BTreeMap<_, _> = scores.into_iter().map(by_id).collect();
+        let answers: Answers = scores.into_iter().map(by_id).collect();
         assert_eq!(answers.len(), count, "no request is answered twice");
         (answers, outputs.remove("dead-letters").unwrap())
     }
@@ -81,7 +86,7 @@ fn cutting_changes_no_answer() {
         &[("engine.workers", 3.into()), ("engine.commit_interval_ms", 3.into())],
         &[("state.memory_limit", "1000B".into()), ("engine.commit_interval_ms", 2.into())],
     ];
-    let mut first: Option<BTreeMap<String, Value>> = None;
+    let mut first: Option<Answers> = None;
     for cut in cuts {
         let fixed = [("partitions", 3.into()), ("candidates.counted_items_max", 16.into())];
         let (answers, _) = script.answers(&[&fixed[..], cut].concat());
@@ -197,24 +202,29 @@ fn models_learn_from_feedback_and_answer() {
     assert_eq!((answers.len() as u64, dead), (rounds, Vec::new()));
     assert_eq!(answers["r0"]["model_versions"], json!({}), "nobody has learned anything yet");
     for model in ["sdim", "muse"] {
-        let mut scored: Vec<(f64, bool)> = Vec::new();
-        let mut versions = std::collections::BTreeSet::new();
-        for n in rounds * 2 / 3..rounds {
-            let answer = &answers[&format!("r{n}")];
-            versions.insert(answer["model_versions"][model].as_u64().expect("a version is in force"));
-            let user: u64 = answer["user_id"].as_str().unwrap()[1..].parse().unwrap();
-            for of in answer["scores"].as_array().unwrap() {
-                let item: u64 = of["item_id"].as_str().unwrap()[1..].parse().unwrap();
-                let (score, p) = (of[model].as_f64().unwrap(), of["p"][model].as_f64().unwrap());
-                assert!((1.0 / (1.0 + (-score).exp()) - p).abs() < 1e-5, "{of}");
-                scored.push((p, (item + user).is_multiple_of(2)));
-            }
-        }
+        let (auc, versions) = judge(&answers, model, rounds * 2 / 3..rounds);
         assert!(versions.len() >= 3, "{model}: versions {versions:?}");
-        let of = |label: bool| scored.iter().filter(move |(_, of)| *of == label).map(|(p, _)| *p);
-        let pairs = of(true)
-            .flat_map(|p| of(false).map(move |q| f64::from(u8::from(p > q)) + f64::from(u8::from(p == q)) / 2.0));
-        let (sum, count) = pairs.fold((0.0, 0.0), |(sum, count), pair| (sum + pair, count + 1.0));
-        assert!(sum / count > 0.9, "{model}: AUC {}", sum / count);
+        assert!(auc > 0.9, "{model}: AUC {auc}");
     }
+}
+
+/// The AUC of a model's answers to some rounds of [`tastes`], against what the users like, and its versions.
+pub fn judge(answers: &Answers, model: &str, rounds: Range<u64>) -> (f64, BTreeSet<u64>) {
+    let (mut scored, mut versions): (Vec<(f64, bool)>, _) = (Vec::new(), BTreeSet::new());
+    for n in rounds {
+        let answer = &answers[&format!("r{n}")];
+        versions.insert(answer["model_versions"][model].as_u64().expect("a version is in force"));
+        let user: u64 = answer["user_id"].as_str().unwrap()[1..].parse().unwrap();
+        for of in answer["scores"].as_array().unwrap() {
+            let item: u64 = of["item_id"].as_str().unwrap()[1..].parse().unwrap();
+            let (score, p) = (of[model].as_f64().unwrap(), of["p"][model].as_f64().unwrap());
+            assert!((1.0 / (1.0 + (-score).exp()) - p).abs() < 1e-5, "{of}");
+            scored.push((p, (item + user).is_multiple_of(2)));
+        }
+    }
+    let of = |label: bool| scored.iter().filter(move |(_, of)| *of == label).map(|(p, _)| *p);
+    let pairs =
+        of(true).flat_map(|p| of(false).map(move |q| f64::from(u8::from(p > q)) + f64::from(u8::from(p == q)) / 2.0));
+    let (sum, count) = pairs.fold((0.0, 0.0), |(sum, count), pair| (sum + pair, count + 1.0));
+    (sum / count, versions)
 }

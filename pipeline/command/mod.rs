@@ -55,7 +55,7 @@ enum Command {
     Demo(demo::Demo),
     /// Tells how good forecasts are on events of one's own, beside trivial baselines
     Evaluate(evaluate::Evaluate),
-    /// Fits a model to events of one's own, to start a learner from
+    /// Fits a model to records of one's own, to start a learner from
     Train(train::Train),
     /// Shows what is kept of a user, what a model is, what a snapshot holds
     Inspect(inspect::Inspect),
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         Command::Topics(command) => command.run(),
         Command::Demo(command) => command.run(&stop),
         Command::Evaluate(command) => command.run(),
-        Command::Train(command) => command.run(),
+        Command::Train(command) => command.run(&stop),
         Command::Inspect(command) => command.run(),
         Command::Bench(command) => command.run(&stop),
     };

@@ -14,13 +14,16 @@
 //!
 //! # Layout
 //! - this file: [`Learner`], the stage, whatever the model. [`study`]: what it needs of a model, what every version says.
-//! - [`prompt_tpp`]: the study of PromptTPP. [`ranking`]: that of SDIM and MUSE as scorers of candidates.
+//!   [`device`]: devices that are lost.
+//! - [`prompt_tpp`], [`ranking`]: the studies of PromptTPP, and of the models that score candidates (SDIM, MUSE).
 
+pub mod device;
 pub mod prompt_tpp;
 pub mod ranking;
 pub mod study;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +60,16 @@ pub enum LearnError {
     /// The last version is not one of this model.
     #[error(transparent)]
     Version(#[from] VersionError),
+    /// The model to start from is not one for these settings.
+    #[error("{room}.start={}: {reason}", path.display())]
+    Start {
+        /// The room.
+        room: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What does not fit, and what to do.
+        reason: String,
+    },
     /// A record of samples is none: it is passed over.
     #[error("{0}")]
     Unreadable(String),
@@ -83,6 +96,11 @@ impl Learned {
     /// The next sample of a room that is to be learned from.
     pub fn next(&self, room: Room) -> i64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&room).copied().unwrap_or(0)
+    }
+
+    /// Whether the learner of a room has come anywhere: where it had a model to start from, that is in force.
+    pub fn has_begun(&self, room: Room) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&room)
     }
 
     fn come_to(&self, room: Room, next: i64) {

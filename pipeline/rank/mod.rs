@@ -74,6 +74,15 @@ pub enum RankError {
     Pending(#[from] postcard::Error),
 }
 
+impl RankError {
+    fn is_device_lost(&self) -> bool {
+        match self {
+            Self::Device(error) | Self::Version(VersionError::Device(error)) => error.is_device_lost(),
+            _ => false,
+        }
+    }
+}
+
 /// The models that score, as far as their rooms are open.
 pub const MODELS: [(Room, Long); 2] = [(Room::Sdim, Long::Sdim), (Room::Muse, Long::Muse)];
 
@@ -324,20 +333,24 @@ impl Scorer {
         sight: &Sight,
     ) -> Result<Option<Opinion>, RankError> {
         let Some(&version) = self.in_force.get(&task) else { return Ok(None) };
+        match self.score_by(version, device, about, sight) {
+            Err(error) if error.is_device_lost() => {
+                tracing::warn!("{error}: it is opened again");
+                *device = device.reopen()?;
+                self.versions.clear();
+                self.score_by(version, device, about, sight).map(Some)
+            }
+            opinion => opinion.map(Some),
+        }
+    }
+
+    fn score_by(&mut self, version: u64, device: &Device, about: &About, sight: &Sight) -> Result<Opinion, RankError> {
         if !self.versions.contains_key(&version) {
             let model = self.shelf.get(version)?;
             self.versions.insert(version, Version::build(device, self.long, &model, about)?);
         }
         let built = self.versions.get_mut(&version).expect("it was built");
-        let scores = match built.score(&[sight]) {
-            Err(error) if error.is_device_lost() => {
-                tracing::warn!("{error}: it is opened again");
-                *device = device.reopen()?;
-                self.versions.clear();
-                return self.score(device, about, task, sight);
-            }
-            scores => scores?,
-        };
-        Ok(Some(Opinion { model: self.room.name(), version: built.number, scores }))
+        let scores = built.score(&[sight])?;
+        Ok(Opinion { model: self.room.name(), version: built.number, scores })
     }
 }

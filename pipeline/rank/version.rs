@@ -46,6 +46,13 @@ impl Rows {
         self.names.len() as u32
     }
 
+    /// Gives a row to another name; who had it has none now.
+    pub fn give(&mut self, row: u32, name: &str) {
+        let before = std::mem::replace(&mut self.names[row as usize - 1], name.into());
+        self.by_name.remove(&before);
+        self.by_name.insert(name.into(), row);
+    }
+
     /// The names, from row 1 on.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.names.iter().map(|name| &**name)
@@ -221,6 +228,9 @@ mod tests {
         assert_eq!((rows.add("c", 3), rows.find("c"), rows.len()), (0, 0, 3));
         let back = Rows::of(&rows.entry()).unwrap();
         assert_eq!(back, rows);
+        rows.give(1, "c");
+        assert_eq!(["b", "c", "a"].map(|name| rows.find(name)), [0, 1, 2]);
+        assert_eq!(Rows::of(&rows.entry()).unwrap(), rows);
         let Entry { bytes, .. } = rows.entry();
         assert!((1..bytes.len()).filter(|end| Rows::of(&Entry::bytes(&bytes[..*end])).is_some()).count() < 2);
         assert_eq!(Rows::of(&Entry::floats(vec![1], &[1.0])), None);

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::RunError;
-use crate::log::Incoming;
 use crate::log::embedded::{EmbeddedReader, Headers};
+use crate::log::{Incoming, Reader};
 
 /// The files of a run: `DIR/<topic>.jsonl`, made anew.
 pub struct Collector {
@@ -66,32 +66,44 @@ impl Collector {
     /// # Errors
     /// Where a file cannot be written.
     pub fn run(mut self, stop: &AtomicBool) -> Result<BTreeMap<String, u64>, RunError> {
-        loop {
-            let last = stop.load(Ordering::Acquire);
-            if last {
-                crate::log::Reader::catch_up(&mut self.reader)?;
-            }
-            let at_end = self.poll(Duration::from_millis(if last { 0 } else { 100 }))?;
-            if last && at_end {
-                break;
-            }
-        }
+        let (files, line) = (&mut self.files, &mut self.line);
+        read_on(&mut self.reader, stop, &mut |record, headers| {
+            let file = files.get_mut(record.topic).expect("the reader reads the topics of the files");
+            file.write(record, headers, line).map_err(|error| RunError::output(&file.path, error))
+        })?;
         let count = |(topic, mut file): (Arc<str>, OutputFile)| match file.out.flush() {
             Ok(()) => Ok((topic.to_string(), file.records)),
             Err(error) => Err(RunError::output(&file.path, error)),
         };
         self.files.into_iter().map(count).collect()
     }
+}
 
-    fn poll(&mut self, timeout: Duration) -> Result<bool, RunError> {
-        let (files, line, mut failed) = (&mut self.files, &mut self.line, None);
-        let at_end = self.reader.poll_headers(timeout, &mut |record, headers| {
+/// Gives records to `take` until `stop` is set and all that was committed by then is read.
+///
+/// # Errors
+/// Where the log fails, or what `take` says first; nothing is given to it after that.
+pub fn read_on(
+    reader: &mut EmbeddedReader,
+    stop: &AtomicBool,
+    take: &mut dyn FnMut(Incoming<'_>, Headers<'_>) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    loop {
+        let last = stop.load(Ordering::Acquire);
+        if last {
+            reader.catch_up()?;
+        }
+        let (timeout, mut failed) = (Duration::from_millis(if last { 0 } else { 100 }), None);
+        let at_end = reader.poll_headers(timeout, &mut |record, headers| {
             if failed.is_none() {
-                let file = files.get_mut(record.topic).expect("the reader reads the topics of the files");
-                failed = file.write(record, headers, line).err().map(|error| RunError::output(&file.path, error));
+                failed = take(record, headers).err();
             }
         })?;
-        failed.map_or(Ok(at_end), Err)
+        match failed {
+            Some(error) => return Err(error),
+            None if last && at_end => return Ok(()),
+            None => {}
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 //! # Layout
 //! - [`inputs`], [`generated`]: sources, or synthetic users, to input records; [`progress`]: a bar over them; [`paced`]: so
 //!   many a second.
-//! - [`collector`]: outputs to files.
+//! - [`collector`]: outputs to files. [`samples`]: what is learned from, to a file that is passed over again and again.
 
 pub mod collector;
 pub mod generated;
 pub mod inputs;
 pub mod paced;
 pub mod progress;
+pub mod samples;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -115,13 +116,27 @@ pub struct Summary {
 /// # Errors
 /// Where something cannot be read, written or done; the message says what.
 pub fn run(
-    mut config: Config,
+    config: Config,
     feed: &mut dyn Feed,
     output: &Path,
     metrics: Metrics,
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary, RunError> {
     let started = Instant::now();
+    let (shared, broker) = prepare(config, feed, metrics)?;
+    let names = output_names(&shared);
+    let reader = broker.records(&names)?;
+    let collector = Collector::new(reader, output, &names, &shared.topics.name(Output::DeadLetter))?;
+    let (stages, outputs) = work(&shared, &broker, feed, stop, |ended| collector.run(ended))?;
+    save_models(&shared, &broker, output)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(RunError::Stopped);
+    }
+    Ok(summary(&stages, outputs, started.elapsed()))
+}
+
+/// What the workers share, and a log with the topics that they need.
+fn prepare(mut config: Config, feed: &dyn Feed, metrics: Metrics) -> Result<(Shared, Embedded), RunError> {
     if config.route == Route::Direct {
         let (what, remedy) =
             ("a run's sources are its partitions, whoever is in them", "leave route=direct to `serve`");
@@ -139,19 +154,42 @@ pub fn run(
     let partitions = config.partitions_embedded();
     let mut shared = service::prepare(config, views, partitions, &broker, metrics)?;
     shared.one_router = true;
-    let names = output_names(&shared);
-    let reader = broker.records(&names)?;
-    let collector = Collector::new(reader, output, &names, &topics.name(Output::DeadLetter))?;
-    let collected = Arc::new(AtomicBool::new(false));
-    let collecting = {
-        let collected = Arc::clone(&collected);
-        std::thread::spawn(move || collector.run(&collected))
-    };
-    let workers = Workers::start(&shared, &broker, Arc::new(AtomicBool::new(false)))?;
+    Ok((shared, broker))
+}
+
+/// The workers' stages when they have ended.
+type Stages = (Vec<Router>, Vec<Engine>);
+
+/// Lets the workers take what `feed` gives, to its end, while `collect` reads what comes of it until it is told that they have
+/// ended.
+fn work<C: Send>(
+    shared: &Shared,
+    broker: &Embedded,
+    feed: &mut dyn Feed,
+    stop: &AtomicBool,
+    collect: impl FnOnce(&AtomicBool) -> Result<C, RunError> + Send,
+) -> Result<(Stages, C), RunError> {
+    let all_ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let collecting = scope.spawn(|| collect(&all_ended));
+        let stages = feed_workers(shared, broker, feed, stop);
+        all_ended.store(true, Ordering::Release);
+        let collected = collecting.join().map_err(|_| RoleError::Panicked("collector".into()))?;
+        Ok((stages?, collected?))
+    })
+}
+
+fn feed_workers(
+    shared: &Shared,
+    broker: &Embedded,
+    feed: &mut dyn Feed,
+    stop: &AtomicBool,
+) -> Result<Stages, RunError> {
+    let workers = Workers::start(shared, broker, Arc::new(AtomicBool::new(false)))?;
     shared.metrics.set_ready(true);
     let fed = std::thread::scope(|scope| {
-        let feeding = scope.spawn(|| feed_all(&shared, &broker, feed, stop));
-        while !feeding.is_finished() || !ended(&shared) {
+        let feeding = scope.spawn(|| feed_all(shared, broker, feed, stop));
+        while !feeding.is_finished() || !ended(shared) {
             if workers.any_ended() || (feeding.is_finished() && stop.load(Ordering::Relaxed)) {
                 broker.stop();
                 break;
@@ -161,18 +199,10 @@ pub fn run(
         feeding.join().unwrap_or_else(|_| Err(RoleError::Panicked("feed".into()).into()))
     });
     if fed.is_ok() && !stop.load(Ordering::Relaxed) && !workers.any_ended() {
-        drain_items(&shared, &broker)?;
+        drain_items(shared, broker)?;
     }
-    let stages = workers.stop();
-    collected.store(true, Ordering::Release);
-    let outputs = collecting.join().map_err(|_| RoleError::Panicked("collector".into()))?;
-    let (routers, engines) = stages?;
-    fed?;
-    save_models(&shared, &broker, output)?;
-    if stop.load(Ordering::Relaxed) {
-        return Err(RunError::Stopped);
-    }
-    Ok(summary(&routers, &engines, outputs?, started.elapsed()))
+    let stages = workers.stop()?;
+    fed.map(|()| stages)
 }
 
 /// Whether every task has committed the end of time: nothing can follow it.
@@ -187,7 +217,7 @@ fn drain_items(shared: &Shared, broker: &Embedded) -> Result<(), RunError> {
     Ok(())
 }
 
-fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<AtomicBool>) -> Result<(), RunError> {
+fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &AtomicBool) -> Result<(), RunError> {
     let inputs: Vec<(String, i32)> = roles::inputs(&shared.config)
         .into_iter()
         .map(|name| (shared.topics.input(name), feed.partitions(name).max(1)))
@@ -195,6 +225,9 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
     let mut follower = service::read_items(shared, broker, stop)?;
     let (mut reading_items, mut count, mut fed, mut last) = (true, 0_u64, 0_u64, String::new());
     let learns = roles::works(&shared.config, Role::Learner);
+    if learns {
+        wait_started(shared, broker, stop)?;
+    }
     feed.feed(&mut |name, partition, value| {
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
@@ -234,13 +267,28 @@ fn feed_all(shared: &Shared, broker: &Embedded, feed: &mut dyn Feed, stop: &Arc<
     Ok(())
 }
 
+/// Whether what is waited for may still come: nobody has stopped the run, and no worker has ended.
+fn may_come(broker: &Embedded, stop: &AtomicBool) -> Result<(), RunError> {
+    if stop.load(Ordering::Relaxed) || broker.is_stopped() { Err(RunError::Stopped) } else { Ok(()) }
+}
+
+/// Waits until the models to start from are in force: the first record is to be answered by them.
+fn wait_started(shared: &Shared, broker: &Embedded, stop: &AtomicBool) -> Result<(), RunError> {
+    let config = &shared.config;
+    for room in roles::learning(config).into_iter().filter(|room| roles::start(config, *room).is_some()) {
+        while !shared.learned.has_begun(room) {
+            may_come(broker, stop)?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(())
+}
+
 /// Waits until the router has committed all of `topic`.
 fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBool) -> Result<(), RunError> {
     let group = roles::group(&shared.config, Group::Router);
     while !broker.wait_drained(&group, topic, Duration::from_millis(100))? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RunError::Stopped);
-        }
+        may_come(broker, stop)?;
     }
     Ok(())
 }
@@ -249,16 +297,12 @@ fn wait_routed(shared: &Shared, broker: &Embedded, topic: &str, stop: &AtomicBoo
 fn wait_learned(shared: &Shared, broker: &Embedded, stop: &AtomicBool) -> Result<(), RunError> {
     let engine = roles::group(&shared.config, Group::Engine);
     while !broker.wait_drained(&engine, &shared.topics.by_user(), Duration::from_millis(100))? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(RunError::Stopped);
-        }
+        may_come(broker, stop)?;
     }
     for room in roles::learning(&shared.config) {
         let samples = shared.topics.samples(room);
         while !broker.is_read_to(&samples, 0, shared.learned.next(room))? {
-            if stop.load(Ordering::Relaxed) {
-                return Err(RunError::Stopped);
-            }
+            may_come(broker, stop)?;
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -309,7 +353,7 @@ fn save_models(shared: &Shared, broker: &Embedded, output: &Path) -> Result<(), 
     Ok(())
 }
 
-fn summary(routers: &[Router], engines: &[Engine], outputs: BTreeMap<String, u64>, took: Duration) -> Summary {
+fn summary((routers, engines): &Stages, outputs: BTreeMap<String, u64>, took: Duration) -> Summary {
     let mut summary = Summary { outputs, seconds: took.as_secs_f64(), ..Summary::default() };
     for router in routers {
         summary.records_in += router.counters().records;

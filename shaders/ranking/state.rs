@@ -162,6 +162,12 @@ impl Model {
         Ok(())
     }
 
+    /// Rows of items are given to others: they begin anew, as they would in a new model. Panics for row 0, and for rows that
+    /// are not there.
+    pub fn renew_items(&mut self, rows: impl IntoIterator<Item = u32>) {
+        rows.into_iter().for_each(|row| self.items.renew(row, self.config.seed));
+    }
+
     /// Only the first tensor has a row per action type: it grows at its end, and the others move.
     fn grow_actions(&mut self, config: &Config) -> Result<(), Error> {
         let tensors = config.tensors();

@@ -1,6 +1,7 @@
 //! A large embedding beside the tape: only rows that a batch touches are read, changed, and count a step.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::Error;
 use crate::ops::tensors::{Entry, Named};
@@ -47,15 +48,32 @@ impl Table {
 
     /// Makes room for more rows: they begin as they would have in a table that was so large from the beginning.
     pub fn grow(&mut self, rows: usize, seed: u64) {
-        let mut random = generator(seed, self.stream);
-        random.set_word_pos(GAUSSIAN_WORDS * self.values.len() as u128);
-        let fresh = (self.values.len()..rows * self.width).map(|_| (SPREAD * gaussian(&mut random)) as f32);
+        let fresh = self.fresh(self.values.len()..rows * self.width, seed);
         self.values.extend(fresh);
         let unknown = self.width.min(self.values.len());
         self.values[..unknown].fill(0.0);
         self.first.resize(self.values.len(), 0.0);
         self.second.resize(self.values.len(), 0.0);
         self.clocks.resize(rows, 0);
+    }
+
+    /// A row begins anew, as it would in a new table: its values, moments and clock.
+    pub fn renew(&mut self, row: u32, seed: u64) {
+        assert!(row > 0 && (row as usize) < self.rows(), "row {row} of {} cannot begin anew", self.rows());
+        let range = row as usize * self.width..(row as usize + 1) * self.width;
+        let fresh = self.fresh(range.clone(), seed);
+        self.values[range.clone()].copy_from_slice(&fresh);
+        self.first[range.clone()].fill(0.0);
+        self.second[range].fill(0.0);
+        self.clocks[row as usize] = 0;
+        self.changed.insert(row);
+    }
+
+    /// Values at these places before they learn; a place has the same in a table of any size.
+    fn fresh(&self, places: Range<usize>, seed: u64) -> Vec<f32> {
+        let mut random = generator(seed, self.stream);
+        random.set_word_pos(GAUSSIAN_WORDS * places.start as u128);
+        places.map(|_| (SPREAD * gaussian(&mut random)) as f32).collect()
     }
 
     /// The rows of these numbers, one after the other.
@@ -101,6 +119,13 @@ impl Table {
         for (&id, row) in ids.iter().zip(values.chunks_exact(self.width.max(1))) {
             self.values[id as usize * self.width..][..self.width].copy_from_slice(row);
         }
+    }
+
+    /// All that is known of a row: values, both moments, clock.
+    #[cfg(test)]
+    pub fn row(&self, row: u32) -> ([&[f32]; 3], u64) {
+        let range = row as usize * self.width..(row as usize + 1) * self.width;
+        ([&self.values, &self.first, &self.second].map(|of| &of[range.clone()]), self.clocks[row as usize])
     }
 
     pub fn save_weights(&self, into: &mut Named) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pipeline::config::{Config, Learn};
+use schemas::output::Room;
 use schemas::topics::Topics;
 
 use crate::broker::unique;
@@ -55,7 +56,7 @@ fn a_learner_that_is_killed_goes_on_to_the_same_bits() {
     let cluster = world.cluster();
     let mut checked = Err("never looked".to_string());
     for _ in 0..30 {
-        checked = Learned::read(&cluster, &topics).check(&topics, &config, true);
+        checked = Learned::read(&cluster, &topics, Room::PromptTpp).check(&topics, &config, true);
         if checked.is_ok() {
             break;
         }

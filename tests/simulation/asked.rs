@@ -12,20 +12,25 @@ use crate::streams::Dice;
 
 /// Lines of `candidates` and `feedback`, by topic, in one order.
 pub fn lines(dice: &mut Dice, count: u64, users: u64) -> Vec<(&'static str, Vec<u8>)> {
+    let mut last: Option<Value> = None;
     let line = |n: u64| {
         let (user_id, time) = (format!("u{}", dice.below(users + 2)), 1_700_000_000_000 + n);
         let item = |dice: &mut Dice| format!("i{}", dice.below(12));
         if dice.one_in(2) {
             let item_ids: Vec<String> = (0..dice.below(4)).map(|_| item(dice)).collect();
             let asked = json!({"request_id": format!("r{n}"), "user_id": user_id, "time": time, "item_ids": item_ids});
+            last = Some(asked.clone()).filter(|_| !item_ids.is_empty());
             return ("candidates", serde_json::to_vec(&asked).unwrap());
         }
         let label = dice.below(2);
-        (
-            "feedback",
-            serde_json::to_vec(&json!({"user_id": user_id, "time": time, "item_id": item(dice), "label": label}))
-                .unwrap(),
-        )
+        let mut given = json!({"user_id": user_id, "time": time, "item_id": item(dice), "label": label});
+        // Of the last request, or out of nowhere.
+        if let Some(asked) = last.as_ref().filter(|_| dice.one_in(2)) {
+            given["request_id"] = asked["request_id"].clone();
+            given["user_id"] = asked["user_id"].clone();
+            given["item_id"] = asked["item_ids"][0].clone();
+        }
+        ("feedback", serde_json::to_vec(&given).unwrap())
     };
     (0..count).map(line).collect()
 }

@@ -109,6 +109,7 @@ fn things_happen() {
         full_disks,
         lost_devices,
         versions,
+        rankings,
         forecasts,
         answers,
     } = all;
@@ -125,7 +126,8 @@ fn things_happen() {
         (cold, "users who came back from disk"),
         (full_disks, "full disks"),
         (lost_devices, "lost devices"),
-        (versions, "versions of a model"),
+        (versions, "versions of a model that forecasts"),
+        (rankings, "versions of models that score"),
         (forecasts, "forecasts"),
         (answers, "answers"),
     ] {

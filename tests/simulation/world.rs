@@ -8,10 +8,10 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use operators::{FoldError, Views};
-use pipeline::config::{Config, ItemVectors, Learn, Role, Route, Size};
+use pipeline::config::{Config, ItemVectors, Learn, Route, Size, Unlabeled};
 use pipeline::encode::ItemSource;
 use pipeline::engine::Engine;
-use pipeline::learn::Learner;
+use pipeline::learn::{Learned, Learner};
 use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Headers};
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
@@ -34,12 +34,11 @@ use super::cellar::Cellar;
 use super::outcome::Outcome;
 use super::shelf::Shelf;
 use super::weather::Weather;
-use crate::lessons::{self, Learned};
+use crate::lessons;
 use crate::path::VIEWS;
 use crate::streams::{self, Dice};
 
 const LATEST: [&str; 5] = ["features.last_hour", "features.last_five", "features.ever", "encodings.sdim", "forecasts"];
-const LEARNER: Group = Group::Learner(Room::PromptTpp);
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
 /// More steps than any world needs.
 const STEPS_MAX: usize = 200_000;
@@ -112,6 +111,13 @@ impl Plan {
         let gpu = config.sdim.enabled && dice.one_in(8);
         config.candidates.enabled = !direct && dice.one_in(3);
         let asks = if config.candidates.enabled { dice.below(count as u64 / 2) } else { 0 };
+        // Rankers that learn in the smallest steps, with room for few items.
+        config.muse.enabled = config.candidates.enabled && dice.one_in(3);
+        config.candidates.unlabeled = [Unlabeled::Ignored, Unlabeled::Negative][dice.below(2) as usize];
+        config.candidates.feedback_wait_ms = [4, 600_000][dice.below(2) as usize];
+        (config.candidates.batch_samples, config.candidates.version_steps) = (2, 1 + dice.below(3));
+        (config.candidates.version_interval_ms, config.candidates.admit_after) = (0, 1 + dice.below(2) as u32);
+        config.candidates.rows_max = [4, 64][dice.below(2) as usize];
         let asked = asked::lines(&mut dice, asks, users);
         Self { events, asked, gpu, partitions, config }
     }
@@ -133,6 +139,7 @@ pub struct Happened {
     pub full_disks: u64,
     pub lost_devices: u64,
     pub versions: u64,
+    pub rankings: u64,
     pub forecasts: u64,
     pub answers: u64,
 }
@@ -152,6 +159,7 @@ impl Happened {
         self.full_disks += other.full_disks;
         self.lost_devices += other.lost_devices;
         self.versions += other.versions;
+        self.rankings += other.rankings;
         self.forecasts += other.forecasts;
         self.answers += other.answers;
     }
@@ -163,8 +171,10 @@ struct Process {
     /// None where events come to the engine directly.
     router: Option<(String, Worker<Router>)>,
     engine: (String, Worker<Engine>),
-    /// None where nothing is learned.
-    learner: Option<(String, Worker<Learner>)>,
+    /// One of each room that learns.
+    learners: Vec<(Room, Worker<Learner>)>,
+    /// How far they have come.
+    learned: Arc<Learned>,
     /// Whether it never takes a step again: a worker has ended with an error.
     dead: bool,
 }
@@ -290,7 +300,8 @@ impl World {
         let mut quiet = 0;
         for _ in 0..STEPS_MAX {
             self.round()?;
-            let done = self.to_drain().iter().all(|(group, topic)| self.broker.drained(group, topic).unwrap());
+            let drained = self.to_drain().iter().all(|(group, topic)| self.broker.drained(group, topic).unwrap());
+            let done = drained && self.has_learned();
             quiet = if done { quiet + 1 } else { 0 };
             if quiet == 12 {
                 self.watch();
@@ -298,7 +309,7 @@ impl World {
                 self.happened.faults = self.weather.failed.load(Ordering::Relaxed);
                 self.happened.store_faults = self.shelf.failed();
                 (self.happened.cold, self.happened.full_disks) = self.cellar.happened();
-                self.happened.versions = self.check_learned()?;
+                self.check_learned()?;
                 self.happened.forecasts = self.forecasts();
                 if self.plan.config.candidates.enabled {
                     self.happened.answers = self.asked.check(&self.broker)?;
@@ -316,11 +327,25 @@ impl World {
     }
 
     /// What came of the samples, where something was learned.
-    pub fn check_learned(&self) -> Result<u64, String> {
-        if !self.plan.learns() {
-            return Ok(0);
+    fn check_learned(&mut self) -> Result<(), String> {
+        let (config, same_device) = (self.plan.config_of("calm"), !self.plan.gpu);
+        for room in self.plan.learning() {
+            let learned = lessons::Learned::read(&self.broker, &self.topics, room);
+            let versions = learned.check(&self.topics, &config, same_device)?;
+            *(if room == Room::PromptTpp { &mut self.happened.versions } else { &mut self.happened.rankings }) +=
+                versions;
         }
-        Learned::read(&self.broker, &self.topics).check(&self.topics, &self.plan.config, !self.plan.gpu)
+        Ok(())
+    }
+
+    /// Whether somebody has learned from all samples.
+    fn has_learned(&self) -> bool {
+        self.plan.learning().into_iter().all(|room| {
+            let samples = self.topics.samples(room);
+            let of = |process: &Process| self.broker.is_read_to(&samples, 0, process.learned.next(room)).unwrap();
+            let group = roles::group(&self.plan.config_of("x"), Group::Learner(room));
+            self.broker.drained(&group, &samples).unwrap() || self.processes.iter().any(of)
+        })
     }
 
     /// Which group has to read which topic to its end.
@@ -353,7 +378,7 @@ impl World {
     pub fn outcome(&self) -> Outcome {
         let outputs = self.topics.outputs(&roles::said(&self.plan.config)).into_iter();
         // Where versions come in time is not the same in two worlds, nor are floats on two devices.
-        let varies = self.plan.gpu || self.plan.learns();
+        let varies = self.plan.gpu || self.plan.learning().contains(&Room::PromptTpp);
         // Two topics have no order between them, so what an answer sees is not the same either.
         let told = outputs.filter(|output| *output != Output::Scores && (*output != Output::Forecasts || !varies));
         let names: Vec<String> = told.map(|output| self.topics.name(output)).collect();
@@ -373,9 +398,9 @@ impl World {
         }
         for at in (0..self.processes.len()).rev() {
             self.clock += Duration::from_millis(110);
-            for role in [Role::Router, Role::Engine, Role::Learner] {
+            for group in self.plan.groups() {
                 if at < self.processes.len() {
-                    self.step(at, role)?;
+                    self.step(at, group)?;
                 }
             }
         }
@@ -426,16 +451,22 @@ impl World {
             _ if self.processes.is_empty() => self.start(),
             _ => {
                 let at = self.dice.below(self.processes.len() as u64) as usize;
-                let learns = self.plan.learns() && self.dice.one_in(4);
-                let role = match self.dice.one_in(2) {
-                    _ if learns => Role::Learner,
-                    true => Role::Router,
-                    false => Role::Engine,
-                };
-                self.step(at, role)?;
+                let group = self.one_of_the_groups();
+                self.step(at, group)?;
             }
         }
         Ok(())
+    }
+
+    /// Whose turn it is: seldom learners', since records of samples are few.
+    fn one_of_the_groups(&mut self) -> Group {
+        let learning = self.plan.learning();
+        let learns = !learning.is_empty() && self.dice.one_in(4);
+        match self.dice.one_in(2) {
+            _ if learns => Group::Learner(learning[self.dice.below(learning.len() as u64) as usize]),
+            true => Group::Router,
+            false => Group::Engine,
+        }
     }
 
     fn feed(&mut self, lines: usize) {
@@ -463,8 +494,10 @@ impl World {
         let direct = shared.config.route == Route::Direct;
         let router = (!direct).then(|| roles::router(&shared, &self.broker, 0).unwrap());
         let engine = roles::engine(&shared, &self.broker, 0).unwrap();
-        let learner = self.plan.learns().then(|| roles::learner(&shared, &self.broker, Room::PromptTpp).unwrap());
-        self.processes.push(Process { instance, router, engine, learner, dead: false });
+        let learner = |room: Room| (room, roles::learner(&shared, &self.broker, room).unwrap().1);
+        let learners = self.plan.learning().into_iter().map(learner).collect();
+        let learned = Arc::clone(&shared.learned);
+        self.processes.push(Process { instance, router, engine, learners, learned, dead: false });
     }
 
     fn shared(&mut self, instance: &str) -> Shared {
@@ -510,15 +543,9 @@ impl World {
     }
 
     /// A living process takes a step; where that fails it is over with it.
-    fn step(&mut self, at: usize, role: Role) -> Result<(), String> {
-        let now = self.clock;
-        let process = &mut self.processes[at];
+    fn step(&mut self, at: usize, group: Group) -> Result<(), String> {
         let reads = self.shelf.reads();
-        let stepped = match role {
-            Role::Router => process.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
-            Role::Engine => process.engine.1.step(now, &|| now),
-            Role::Learner => process.learner.as_mut().map_or(Ok(()), |learner| learner.1.step(now, &|| now)),
-        };
+        let stepped = self.processes[at].step(group, self.clock);
         self.happened.restored += u64::from(self.shelf.reads() > reads);
         self.watch();
         let Err(error) = stepped else { return Ok(()) };
@@ -549,11 +576,11 @@ impl World {
         let at = self.dice.below(self.processes.len() as u64) as usize;
         let process = self.processes.remove(at);
         self.happened.stops += 1;
-        let ended = process
-            .router
-            .map_or(Ok(()), |router| router.1.finish().map(|_| ()))
-            .and(process.engine.1.finish().map(|_| ()))
-            .and(process.learner.map_or(Ok(()), |learner| learner.1.finish().map(|_| ())));
+        let mut ended = process.router.map_or(Ok(()), |router| router.1.finish().map(|_| ()));
+        ended = ended.and(process.engine.1.finish().map(|_| ()));
+        for (_, learner) in process.learners {
+            ended = ended.and(learner.finish().map(|_| ()));
+        }
         ended.map_or_else(judge, Ok)
     }
 
@@ -571,7 +598,7 @@ impl World {
     }
 
     fn expire_all(&mut self, instance: &str) {
-        for group in [Group::Router, Group::Engine, LEARNER] {
+        for group in self.plan.groups() {
             let name = self.member(group, instance);
             self.broker.expire(&roles::group(&self.plan.config, group), &name);
             self.broker.expire_transaction(&name);
@@ -585,15 +612,11 @@ impl World {
             return Ok(());
         }
         let at = self.dice.below(self.zombies.len() as u64) as usize;
-        let (now, zombie) = (self.clock, &mut self.zombies[at]);
-        if zombie.dead {
+        if self.zombies[at].dead {
             return Ok(());
         }
-        let stepped = match self.dice.below(3) {
-            0 => zombie.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
-            1 => zombie.learner.as_mut().map_or(Ok(()), |learner| learner.1.step(now, &|| now)),
-            _ => zombie.engine.1.step(now, &|| now),
-        };
+        let group = self.one_of_the_groups();
+        let stepped = self.zombies[at].step(group, self.clock);
         self.happened.zombies += 1;
         if let Err(error) = stepped {
             self.zombies.remove(at);
@@ -614,18 +637,38 @@ impl World {
         let at = self.dice.below(self.processes.len() as u64) as usize;
         let process = &self.processes[at];
         let instance = process.instance;
-        match self.dice.below(4) {
-            0 => self.expire_all(instance),
-            3 => self.broker.expire_transaction(&self.member(LEARNER, instance)),
-            1 => self.broker.expire_transaction(&self.member(Group::Router, instance)),
-            _ => self.broker.expire_transaction(&self.member(Group::Engine, instance)),
+        if self.dice.one_in(4) {
+            return self.expire_all(instance);
+        }
+        let group = self.one_of_the_groups();
+        self.broker.expire_transaction(&self.member(group, instance));
+    }
+}
+
+impl Process {
+    /// A worker takes a step, where there is one.
+    fn step(&mut self, group: Group, now: Duration) -> Result<(), StageError> {
+        match group {
+            Group::Router => self.router.as_mut().map_or(Ok(()), |router| router.1.step(now, &|| now)),
+            Group::Engine => self.engine.1.step(now, &|| now),
+            Group::Learner(room) => {
+                let learner = self.learners.iter_mut().find(|(of, _)| *of == room);
+                learner.map_or(Ok(()), |(_, learner)| learner.step(now, &|| now))
+            }
         }
     }
 }
 
 impl Plan {
-    fn learns(&self) -> bool {
-        self.config.prompt_tpp.enabled && self.config.prompt_tpp.learn != Learn::Frozen
+    /// The rooms that learn.
+    fn learning(&self) -> Vec<Room> {
+        let frozen = |room: &Room| *room == Room::PromptTpp && self.config.prompt_tpp.learn == Learn::Frozen;
+        roles::learning(&self.config).into_iter().filter(|room| !frozen(room)).collect()
+    }
+
+    /// Of every process a worker each.
+    fn groups(&self) -> Vec<Group> {
+        [Group::Router, Group::Engine].into_iter().chain(self.learning().into_iter().map(Group::Learner)).collect()
     }
 
     fn config_of(&self, instance: &str) -> Config {

@@ -7,6 +7,7 @@ use shaders::prompt_tpp::{Config, LearningRates, Model};
 
 use crate::evaluate::sample::mean_variance;
 use crate::forecast::window::Windows;
+use crate::learn::device::{done, made};
 
 /// Windows of a step.
 const WINDOWS: usize = 32;
@@ -31,7 +32,7 @@ pub fn fit(
     passes: usize,
     seed: u64,
 ) -> Result<Model, shaders::Error> {
-    let mut model = new(device, config, seed)?;
+    let mut model = made(device, |device| Model::new(device, config.clone(), seed))?;
     model.start_from(gaps_ms, types);
     let mut order: Vec<usize> = (0..windows.len()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xf17);
@@ -53,16 +54,6 @@ pub fn fit(
     Ok(model)
 }
 
-fn new(device: &mut Device, config: Config, seed: u64) -> Result<Model, shaders::Error> {
-    match Model::new(device, config.clone(), seed) {
-        Err(error) if error.is_device_lost() => {
-            *device = device.reopen()?;
-            Model::new(device, config, seed)
-        }
-        made => made,
-    }
-}
-
 /// Does something with a network; where its device is lost, again with the same network on the device opened anew: what failed
 /// has changed nothing.
 ///
@@ -71,15 +62,7 @@ fn new(device: &mut Device, config: Config, seed: u64) -> Result<Model, shaders:
 pub fn on_device<T>(
     network: &mut Model,
     device: &mut Device,
-    mut what: impl FnMut(&mut Model) -> Result<T, shaders::Error>,
+    what: impl FnMut(&mut Model) -> Result<T, shaders::Error>,
 ) -> Result<T, shaders::Error> {
-    match what(network) {
-        Err(error) if error.is_device_lost() => {
-            tracing::warn!("{error}: it is opened again, the network goes on there");
-            *device = device.reopen()?;
-            *network = Model::load(device, network.config().clone(), network.save())?;
-            what(network)
-        }
-        done => done,
-    }
+    done((network, device), |device, network| Model::load(device, network.config().clone(), network.save()), what)
 }

@@ -24,6 +24,7 @@ use shaders::prompt_tpp::{LearningRates, Model as Network};
 use self::live::Live;
 use self::warm_up::WarmUp;
 use super::LearnError;
+use super::device::made;
 use super::study::{Published, Study};
 use crate::config::{Learn, PromptTppSettings};
 use crate::forecast::version::About;
@@ -104,13 +105,14 @@ impl PromptTpp {
     }
 
     /// Before the first version: the model of a file, or nothing yet.
-    fn first(&self) -> Result<(Vocabulary, State), LearnError> {
+    fn first(&mut self) -> Result<(Vocabulary, State), LearnError> {
         let Some(path) = &self.config.start else {
             return Ok((Vocabulary::default(), State::WarmUp(WarmUp::default())));
         };
         let model = model::file::load(path)?;
         let about = About::of(&model)?;
-        let network = Network::from_weights(&self.device, Default::default(), model.tensors, SEED)?;
+        let weights = |device: &Device| Network::from_weights(device, Default::default(), model.tensors.clone(), SEED);
+        let network = made(&mut self.device, weights)?;
         Ok((Vocabulary::new(about.types), State::Live(Box::new(Live::new(network, about.targets)))))
     }
 }
@@ -125,7 +127,8 @@ impl Study for PromptTpp {
         (self.vocabulary, self.state) = match saved {
             Some(saved) => {
                 let about = About::of(saved)?;
-                let live = Live::load(&self.device, saved.tensors.clone(), about.targets)?;
+                let load = |device: &Device| Live::load(device, saved.tensors.clone(), about.targets);
+                let live = made(&mut self.device, load)?;
                 (Vocabulary::new(about.types), State::Live(Box::new(live)))
             }
             None => self.first()?,

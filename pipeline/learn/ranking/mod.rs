@@ -4,16 +4,18 @@
 //! <app>.samples.<model> ─► labeled candidates, with what their requests saw ─► admission of items
 //!                           └► steps of about `candidates.batch_samples`; a version after so many of them, and so long
 //! ```
-//! An item gets a row of its own with its n-th labeled candidate (`candidates.admit_after`); before that, and where all rows
-//! are taken, it is one of the unknown. Steps are cut where records end and enough candidates wait, so what is learned is a
-//! function of the records' order.
+//! An item gets a row of its own with its n-th labeled candidate (`candidates.admit_after`); before that it is one of the
+//! unknown. Where all rows are taken it may get that of an item that nobody is asked about any more, which begins anew. Steps
+//! are cut where records end and enough candidates wait, so what is learned is a function of the records' order.
 //!
 //! # Layout
-//! - this file: [`Ranking`], the study. `admission`: who gets a row.
+//! - this file: [`Ranking`], the study. `admission`: who has a row. [`passes`]: the same study over files.
 
 mod admission;
+pub mod passes;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use schemas::output::Room;
 use serde::Deserialize;
@@ -24,13 +26,14 @@ use shaders::sdim::hash_matrix;
 
 use self::admission::Admission;
 use super::LearnError;
+use super::device::{done, made};
 use super::study::{Published, Study};
 use crate::config::CandidateSettings;
 use crate::forecast::version::VersionError;
-use crate::model::{self, Model};
+use crate::model::{self, Model, ModelError};
 use crate::rank::HASH_VERSION;
 use crate::rank::sight::Sight;
-use crate::rank::version::{About, HASH, Vocabulary};
+use crate::rank::version::{About, HASH, Rows, Vocabulary};
 
 /// The seed of every new network: two learners of one stream learn the same.
 const SEED: u64 = 1;
@@ -97,6 +100,8 @@ pub struct Ranking {
     good: Named,
     vocabulary: Vocabulary,
     admission: Admission,
+    /// Rows that were given to other items since the good state.
+    given: BTreeSet<u32>,
     waiting: Vec<Sight>,
     waiting_candidates: usize,
     targets: u64,
@@ -116,7 +121,8 @@ impl Ranking {
             network,
             device,
             vocabulary: Vocabulary::default(),
-            admission: Admission::new(config.admit_after, config.rows_max),
+            admission: Admission::new(config.admit_after, config.rows_max, &Rows::default()),
+            given: BTreeSet::new(),
             waiting: Vec::new(),
             waiting_candidates: 0,
             targets: 0,
@@ -125,20 +131,77 @@ impl Ranking {
         })
     }
 
-    /// Takes what a version says of itself, its names and counts out of its tensors; whether all is there.
-    fn take(&mut self, model: &Model, tensors: &mut Named) -> Result<(), LearnError> {
-        let wrong = |reason: String| VersionError::Misfit { model: model.name.clone(), version: model.version, reason };
-        let About { inputs, dim, targets } =
-            About::deserialize(&model.about).map_err(|error| wrong(error.to_string()))?;
+    /// Takes what a model says of itself, and its names out of its tensors; or why it does not fit.
+    fn take(&mut self, model: &Model, tensors: &mut Named) -> Result<(), String> {
+        let About { inputs, dim, targets } = About::deserialize(&model.about).map_err(|error| error.to_string())?;
         if (&inputs, dim) != (&self.config.inputs, self.config.dim) {
             let (now, of) = (&self.config.inputs, self.config.dim);
             let was =
                 format!("it has learned from inputs {inputs:?} and vectors of {dim}, now they are {now:?} and {of}");
-            return Err(wrong(format!("{was}; set candidates.features and sdim.dim as they were")).into());
+            return Err(format!("{was}; set candidates.features and sdim.dim as they were"));
         }
         self.targets = targets;
-        self.vocabulary = Vocabulary::take(tensors).ok_or_else(|| wrong("names of its rows are missing".into()))?;
+        self.vocabulary = Vocabulary::take(tensors).ok_or("names of its rows are missing")?;
         Ok(())
+    }
+
+    /// Begins with the model of a file: what it knows, and an optimizer that has seen nothing.
+    fn start(&mut self, path: &Path) -> Result<(), LearnError> {
+        let room = self.room().name();
+        let wrong = |reason: String| LearnError::Start { room, path: path.into(), reason };
+        let model = model::file::load(path).map_err(|error| match error {
+            ModelError::File(_, reason) => wrong(format!("{reason}; name what `wellspring train {room}` wrote")),
+            error => error.into(),
+        })?;
+        if model.name != room {
+            return Err(wrong(format!("it is a model `{}`; name what `wellspring train {room}` wrote", model.name)));
+        }
+        let mut tensors = model.tensors.clone();
+        tensors.remove(HASH);
+        self.take(&model, &mut tensors).map_err(wrong)?;
+        self.admission = Admission::new(self.config.admit_after, self.config.rows_max, &self.vocabulary.items);
+        let config = self.config.network();
+        let network = made(&mut self.device, |device| Network::from_weights(device, config.clone(), tensors.clone()));
+        self.network = network.map_err(|error| match error {
+            lost if lost.is_device_lost() => lost.into(),
+            error => wrong(error.to_string()),
+        })?;
+        self.good = self.network.save();
+        Ok(())
+    }
+
+    /// Goes on from a version of its own.
+    fn go_on(&mut self, saved: &Model) -> Result<(), LearnError> {
+        let wrong = |reason: String| VersionError::Misfit { model: saved.name.clone(), version: saved.version, reason };
+        let mut tensors = saved.tensors.clone();
+        self.take(saved, &mut tensors).map_err(wrong)?;
+        let (after, rows_max) = (self.config.admit_after, self.config.rows_max);
+        self.admission = Admission::take(after, rows_max, &self.vocabulary.items, &mut tensors)
+            .ok_or_else(|| wrong("counts of its items are missing".into()))?;
+        let config = self.config.network();
+        self.network = made(&mut self.device, |device| Network::load(device, config.clone(), tensors.clone()))?;
+        self.good = self.network.save();
+        Ok(())
+    }
+
+    /// Ends a pass over samples that will be passed over again: learns from what waits, and gives nobody a row any more, since
+    /// an item is not asked for more often by being looked at twice. Whether the network is finite; where not, it is what it was
+    /// before the pass.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn end_pass(&mut self) -> Result<bool, shaders::Error> {
+        self.admission.close();
+        if self.waiting_candidates > 0 {
+            self.step_all()?;
+        }
+        self.steps = 0;
+        self.check()
+    }
+
+    /// Rows of items that have one, and numbers that are trained.
+    pub fn size(&self) -> (usize, usize) {
+        (self.vocabulary.items.len() - 1, self.network.parameters())
     }
 
     /// Learns from all that waits, in steps of about `batch_samples` candidates.
@@ -148,7 +211,9 @@ impl Ranking {
             [&vocabulary.items, &vocabulary.categories, &vocabulary.types].map(|rows| rows.len());
         let steps = (self.waiting_candidates / config.batch_samples).max(1);
         let (mut begin, mut taken, mut refused) = (0, 0, 0);
-        network.grow(items, categories, types)?;
+        let rates = LearningRates::default();
+        let moved = |device: &Device, network: &Network| Network::load(device, config.network(), network.save());
+        done((&mut *network, &mut *device), moved, |network| network.grow(items, categories, types))?;
         for step in 1..=steps {
             let mut end = begin;
             while end < waiting.len() && (taken * steps < self.waiting_candidates * step) {
@@ -156,14 +221,8 @@ impl Ranking {
                 end += 1;
             }
             let examples = vocabulary.examples(config.model.1, &waiting[begin..end]);
-            let mut stepped = network.step(&examples, &LearningRates::default());
-            if stepped.as_ref().is_err_and(shaders::Error::is_device_lost) {
-                tracing::warn!("the device is lost: it is opened again, the network goes on there");
-                *device = device.reopen()?;
-                *network = Network::load(device, config.network(), network.save())?;
-                stepped = network.step(&examples, &LearningRates::default());
-            }
-            refused += u64::from(!stepped?.applied && end > begin);
+            let step = done((&mut *network, &mut *device), moved, |network| network.step(&examples, &rates))?;
+            refused += u64::from(!step.applied && end > begin);
             begin = end;
         }
         if refused > 0 {
@@ -176,15 +235,25 @@ impl Ranking {
         Ok(())
     }
 
+    /// Rows of other items than before begin anew; those that the network does not have yet do so as they come.
+    fn renew(&mut self, rows: impl IntoIterator<Item = u32>) {
+        let have = self.network.config().items as u32;
+        self.network.renew_items(rows.into_iter().filter(|row| *row < have));
+    }
+
     /// Whether all numbers are finite; where not, the network is what it was when a version was last made of it.
     fn check(&mut self) -> Result<bool, shaders::Error> {
         let saved = self.network.save();
         let floats = saved.values().filter_map(|entry| entry.to_floats(&entry.shape).ok());
         if floats.flatten().all(f32::is_finite) {
             self.good = saved;
+            self.given.clear();
             return Ok(true);
         }
-        self.network = Network::load(&self.device, self.config.network(), self.good.clone())?;
+        tracing::warn!("the network is not finite any more: back to what it was when it was last well");
+        let (config, good) = (self.config.network(), &self.good);
+        self.network = made(&mut self.device, |device| Network::load(device, config.clone(), good.clone()))?;
+        self.renew(self.given.clone());
         Ok(false)
     }
 }
@@ -199,29 +268,13 @@ impl Study for Ranking {
     }
 
     fn begin(&mut self, saved: Option<&Model>) -> Result<bool, LearnError> {
-        *self = Self::new(self.config.clone(), self.device.clone())?;
-        if let Some(saved) = saved {
-            let mut tensors = saved.tensors.clone();
-            self.take(saved, &mut tensors)?;
-            let fault = |reason: &str| VersionError::Misfit {
-                model: saved.name.clone(),
-                version: saved.version,
-                reason: reason.into(),
-            };
-            self.admission = Admission::take(self.config.admit_after, self.config.rows_max, &mut tensors)
-                .ok_or_else(|| fault("counts of its items are missing"))?;
-            self.network = Network::load(&self.device, self.config.network(), tensors)?;
-            self.good = self.network.save();
-            return Ok(false);
+        let config = self.config.clone();
+        *self = made(&mut self.device, |device| Self::new(config.clone(), device.clone()))?;
+        match (saved, self.config.start.clone()) {
+            (Some(saved), _) => self.go_on(saved).map(|()| false),
+            (None, Some(path)) => self.start(&path).map(|()| true),
+            (None, None) => Ok(false),
         }
-        let Some(path) = &self.config.start else { return Ok(false) };
-        let model = model::file::load(path)?;
-        let mut tensors = model.tensors.clone();
-        tensors.remove(HASH);
-        self.take(&model, &mut tensors)?;
-        self.network = Network::from_weights(&self.device, self.config.network(), tensors)?;
-        self.good = self.network.save();
-        Ok(true)
     }
 
     fn learn(&mut self, record: &[u8], since_version_ms: Option<i64>) -> Result<bool, LearnError> {
@@ -237,8 +290,9 @@ impl Study for Ranking {
             return Ok(false);
         }
         for (item_id, category) in sight.item_ids.iter().zip(&sight.categories) {
-            if self.admission.admits(item_id, &self.vocabulary.items) {
-                self.vocabulary.items.add(item_id, self.config.rows_max);
+            if let Some(row) = self.admission.see(item_id, &mut self.vocabulary.items) {
+                self.given.insert(row);
+                self.renew([row]);
             }
             self.vocabulary.categories.add(category, self.config.rows_max);
         }
@@ -256,11 +310,7 @@ impl Study for Ranking {
             return Ok(false);
         }
         self.steps = 0;
-        let finite = self.check()?;
-        if !finite {
-            tracing::warn!("the network is not finite any more: back to its last version");
-        }
-        Ok(finite)
+        Ok(self.check()?)
     }
 
     fn version(&mut self) -> Published {

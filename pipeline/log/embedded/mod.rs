@@ -189,6 +189,11 @@ impl Embedded {
         }
     }
 
+    /// Whether [`Embedded::stop`] was called.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.lock().stopped
+    }
+
     /// Ends all waiting: polls return at once, appends fail.
     pub fn stop(&self) {
         let mut state = self.shared.lock();

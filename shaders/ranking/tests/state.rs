@@ -56,6 +56,30 @@ fn a_grown_model_keeps_its_scores_and_its_new_rows_are_those_of_a_large_one() {
 }
 
 #[test]
+fn a_row_that_begins_anew_is_that_of_a_new_model() {
+    let config = small();
+    let (new, mut model) = (learned(&config, 0), learned(&config, 5));
+    let mut follower = Model::from_weights(&Device::Cpu, config.clone(), model.weights()).unwrap();
+    let before = model.items.clone();
+    model.take_changes();
+    model.renew_items([4]);
+    assert_ne!(before.row(4), new.items.row(4), "it had learned");
+    assert_eq!(model.items.row(4), new.items.row(4));
+    for row in [0, 1, 2, 3, 5, 6, 7, 8] {
+        assert_eq!(model.items.row(row), before.row(row), "row {row} keeps what it has learned");
+    }
+    let changes = model.take_changes();
+    assert_eq!(changes.items, [4]);
+    follower.follow(model.weights_without_rows(), &changes).unwrap();
+    assert!(follower.weights() == model.weights(), "who follows hears of it");
+    let mut loaded = Model::load(&Device::Cpu, config.clone(), model.save()).unwrap();
+    let batch = examples(&config, &SIZES, 6);
+    let rates = LearningRates::default();
+    assert_eq!(model.step(&batch, &rates).unwrap(), loaded.step(&batch, &rates).unwrap());
+    assert!(model.save() == loaded.save());
+}
+
+#[test]
 fn a_follower_takes_the_changed_rows_alone() {
     let config = Config { long: Long::Muse, ..small() };
     let mut leader = learned(&config, 2);
