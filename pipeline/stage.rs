@@ -8,6 +8,7 @@ use schemas::output::Emit;
 
 use crate::encode::EncodeError;
 use crate::learn::LearnError;
+use crate::log::backoff::Backoff;
 use crate::log::staged::Staged;
 use crate::log::transaction::{TaskOffset, Transactor};
 use crate::log::{Change, Class, Incoming, Log, LogError, TopicPartition};
@@ -110,6 +111,8 @@ pub struct Worker<S> {
     log: Box<dyn Log>,
     staged: Staged,
     transactor: Transactor,
+    /// Of beginning and ending partitions.
+    backoff: Backoff,
     pace: Pace,
     meter: Meter,
     /// Since when records are taken that are not committed.
@@ -135,6 +138,7 @@ impl<S: Stage> Worker<S> {
             log,
             staged,
             transactor,
+            backoff: Backoff::new(ASSIGN_LIMIT, (pace.idle_poll, pace.idle_poll)),
             pace,
             meter,
             open_since: None,
@@ -145,12 +149,14 @@ impl<S: Stage> Worker<S> {
         }
     }
 
-    /// Works until `stop` is set; then commits what is open and returns. The log is given back with the stage: dropping
+    /// Works until `stop` is set; then commits what is open, where the log takes it soon, and returns. The log is given back with the stage: dropping
     /// it leaves the group, which a worker that still runs must not see while the process ends.
     ///
     /// # Errors
     /// Where the log or the stage fails for good.
     pub fn run(mut self, stop: &Arc<AtomicBool>) -> Result<(S, Box<dyn Log>), StageError> {
+        self.transactor.heed(stop);
+        self.backoff.heed(stop);
         let start = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             self.step(start.elapsed(), &|| start.elapsed())?;
@@ -227,7 +233,12 @@ impl<S: Stage> Worker<S> {
     fn changed(&mut self, changes: &[Change]) -> Result<(), StageError> {
         for change in changes {
             match change {
-                Change::Assigned(partitions) => self.again(|stage, log| stage.assign(log, partitions))?,
+                Change::Assigned(partitions) => match self.again(|stage, log| stage.assign(log, partitions)) {
+                    Err(error) if error.is_retriable() && self.backoff.is_stopping() => {
+                        tracing::warn!("stopping: {} partitions are not begun any more: {error}", partitions.len());
+                    }
+                    assigned => assigned?,
+                },
                 Change::Revoked(partitions) => {
                     self.meter.forget_partitions(partitions);
                     if self.again(|stage, log| stage.revoke(log, partitions))? {
@@ -248,13 +259,13 @@ impl<S: Stage> Worker<S> {
         &mut self,
         mut call: impl FnMut(&mut S, &mut dyn Log) -> Result<T, StageError>,
     ) -> Result<T, StageError> {
-        let started = Instant::now();
+        let mut trying = self.backoff.begin();
         loop {
             match call(&mut self.stage, self.log.as_mut()) {
-                Err(error) if error.is_retriable() && started.elapsed() < ASSIGN_LIMIT => {
+                Err(error) if error.is_retriable() && !trying.is_over() => {
                     self.meter.error(Class::Retriable);
                     tracing::warn!("following the group again: {error}");
-                    std::thread::sleep(self.pace.idle_poll);
+                    trying.rest();
                 }
                 done => return done,
             }
@@ -300,3 +311,7 @@ impl<S: Stage> Worker<S> {
         self.changed(&outcome.changes)
     }
 }
+
+#[cfg(test)]
+#[path = "stage_tests.rs"]
+mod tests;

@@ -5,7 +5,9 @@
 //! - `kafka/`: Apache Kafka through librdkafka.
 //! - `staged`: what a micro-batch is to send, by task.
 //! - `transaction`: one micro-batch, one transaction: sends what was staged, again where the log says so.
+//! - `backoff`: how long, with which pauses.
 
+pub mod backoff;
 pub mod embedded;
 mod fencing;
 pub mod kafka;

@@ -3,13 +3,15 @@
 //! The log's input cannot change, so neither can what was made of it: after an abort, or an outcome that is not known,
 //! the same staged records and offsets are sent again, less those of partitions that are another's by then.
 
+use super::backoff::{Backoff, Trying};
 use super::fencing::Fencings;
 use super::passing::Passing;
 use super::staged::Staged;
 use super::{Change, Class, Log, LogError, Offset, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// What one task commits: an input partition's offset; the task's staged records go with it. A task may have several
 /// (its records came from several partitions): then they are committed together or not at all.
@@ -40,10 +42,8 @@ pub struct Outcome {
 /// Drives transactions; remembers how often it was fenced.
 #[derive(Debug)]
 pub struct Transactor {
-    /// How long one batch may take, all attempts together.
-    patience: Duration,
-    /// The shortest and the longest pause between attempts.
-    pauses: (Duration, Duration),
+    /// Of one batch, all attempts together.
+    backoff: Backoff,
     fencings: Fencings,
 }
 
@@ -52,9 +52,7 @@ struct Batch<'a> {
     staged: &'a Staged,
     left: Vec<&'a TaskOffset>,
     outcome: Outcome,
-    deadline: Instant,
-    pause: Duration,
-    pause_max: Duration,
+    trying: Trying<'a>,
     passing: Passing,
 }
 
@@ -62,7 +60,12 @@ impl Transactor {
     /// A driver that gives up on a batch after `patience`, and pauses between attempts from the first of `pauses`, longer
     /// each time, to the second.
     pub fn new(patience: Duration, pauses: (Duration, Duration)) -> Self {
-        Self { patience, pauses, fencings: Fencings::default() }
+        Self { backoff: Backoff::new(patience, pauses), fencings: Fencings::default() }
+    }
+
+    /// Gives up on a batch soon where `stop` is set: it is not committed then, and whoever comes next takes it up.
+    pub fn heed(&mut self, stop: &Arc<AtomicBool>) {
+        self.backoff.heed(stop);
     }
 
     /// Commits the records of the tasks of `offsets` with those offsets. An error means that this worker has to end.
@@ -71,9 +74,7 @@ impl Transactor {
             staged,
             left: offsets.iter().collect(),
             outcome: Outcome::default(),
-            deadline: Instant::now() + self.patience,
-            pause: self.pauses.0,
-            pause_max: self.pauses.1,
+            trying: self.backoff.begin(),
             passing: Passing::default(),
         };
         if let Some(task) = staged.task_ids().find(|task| offsets.iter().all(|offset| offset.task != *task)) {
@@ -124,28 +125,26 @@ impl Batch<'_> {
 
     /// Pauses, longer each time; fails where the error is fatal or time is over.
     fn give_up_on(&mut self, error: &LogError) -> Result<(), LogError> {
-        if error.class == Class::Fatal || Instant::now() >= self.deadline {
+        if error.class == Class::Fatal || self.trying.is_over() {
             let (fenced, context) = (error.fenced, error.context.clone());
             let message = match error.class {
                 Class::Fatal => error.message.clone(),
+                _ if self.trying.is_stopping() => {
+                    format!("{}; asked to stop: the open transaction is left to whoever comes next", error.message)
+                }
                 _ => format!("{}; given up after {} attempts", error.message, self.outcome.attempts),
             };
             return Err(LogError { class: Class::Fatal, fenced, context, message });
         }
         self.passing.tell(error);
-        self.rest();
+        self.trying.rest();
         Ok(())
-    }
-
-    fn rest(&mut self) {
-        sleep(self.pause);
-        self.pause = (self.pause * 2).min(self.pause_max);
     }
 
     /// The transaction is certainly not committed.
     fn abort(&mut self, log: &mut dyn Log) -> Result<(), LogError> {
         self.again(|| log.abort())?;
-        self.rest();
+        self.trying.rest();
         Ok(())
     }
 

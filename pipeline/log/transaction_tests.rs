@@ -274,3 +274,30 @@ fn records_without_an_offset_are_refused() {
     let refused = worker.transactor.commit(&mut *worker.log, &worker.staged, &[]).unwrap_err();
     assert_eq!(refused.class, Class::Fatal);
 }
+
+#[test]
+fn who_is_to_stop_does_not_wait_for_a_log_that_is_away() {
+    let broker = world(Box::new(|call| {
+        (call == Call::Commit).then(|| Fault::Before(error(Class::Retriable, false)))
+    }));
+    let mut worker = Worker::new(&broker);
+    worker.transactor = Transactor::new(Duration::from_secs(3600), (Duration::from_millis(1), Duration::from_millis(5)));
+    let stop = Arc::new(AtomicBool::new(false));
+    worker.transactor.heed(&stop);
+    worker.step().unwrap();
+    let offsets = worker.read().unwrap();
+    assert!(!offsets.is_empty());
+    let failed = std::thread::scope(|scope| {
+        let commit = scope.spawn(|| worker.transactor.commit(&mut *worker.log, &worker.staged, &offsets));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!commit.is_finished(), "it is tried for an hour");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        commit.join().unwrap().unwrap_err()
+    });
+    assert_eq!(failed.class, Class::Fatal);
+    assert!(failed.message.contains("asked to stop"), "{failed}");
+    drop(worker);
+    let healthy = broker.open("g", "another", &["in".into()]);
+    assert!(healthy.is_ok());
+    assert_eq!(copied(&broker), vec![Vec::<usize>::new(); 2], "nothing was committed");
+}

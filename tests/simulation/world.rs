@@ -138,6 +138,7 @@ pub struct Happened {
     pub cold: u64,
     pub full_disks: u64,
     pub lost_devices: u64,
+    pub expired_records: u64,
     pub versions: u64,
     pub rankings: u64,
     pub forecasts: u64,
@@ -158,6 +159,7 @@ impl Happened {
         self.cold += other.cold;
         self.full_disks += other.full_disks;
         self.lost_devices += other.lost_devices;
+        self.expired_records += other.expired_records;
         self.versions += other.versions;
         self.rankings += other.rankings;
         self.forecasts += other.forecasts;
@@ -448,6 +450,7 @@ impl World {
                     self.happened.lost_devices += 1;
                 }
             }
+            35 => self.retain(),
             _ if self.processes.is_empty() => self.start(),
             _ => {
                 let at = self.dice.below(self.processes.len() as u64) as usize;
@@ -594,6 +597,15 @@ impl World {
         // Where its name is another's by now, he has been buried.
         if self.processes.iter().all(|living| living.instance != process.instance) {
             self.expire_all(process.instance);
+        }
+    }
+
+    /// The time of input records is over; that of events without a hop, which state is restored from, is not.
+    fn retain(&mut self) {
+        if self.plan.config.route == Route::ByUser {
+            for (group, topic) in self.to_drain().into_iter().filter(|(_, topic)| *topic != self.topics.by_user()) {
+                self.happened.expired_records += self.broker.expire_records(&group, &topic).unwrap();
+            }
         }
     }
 

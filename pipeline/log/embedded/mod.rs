@@ -218,6 +218,24 @@ impl Embedded {
         self.shared.wake(&state);
     }
 
+    /// Deletes what a group has committed of a topic, as retention does when its time is over; returns by how many offsets
+    /// the topic begins later.
+    pub fn expire_records(&self, group: &str, topic: &str) -> Result<u64, LogError> {
+        let mut state = self.shared.lock();
+        let place = state.topic(topic)?;
+        let State { groups, topics, .. } = &mut *state;
+        let Some(group) = groups.get(group) else { return Ok(0) };
+        let mut gone = 0;
+        for (number, partition) in topics[place].partitions.iter_mut().enumerate() {
+            let Some(committed) = group.offsets.get(&(place, number as i32)) else { continue };
+            let start = partition.start();
+            partition.trim(committed.next);
+            gone += (partition.start() - start) as u64;
+        }
+        self.shared.wake(&state);
+        Ok(gone)
+    }
+
     /// A reader of all committed records of these topics, from their beginning, with headers.
     pub fn records(&self, topics: &[String]) -> Result<EmbeddedReader, LogError> {
         EmbeddedReader::open(&self.shared, topics)
