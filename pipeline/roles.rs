@@ -18,7 +18,7 @@ use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
 use crate::engine::direct::Direct;
 use crate::forecast::{Bounds, ForecastConfig, ForecastRoom};
-use crate::learn::prompt_tpp::{PromptTpp, PromptTppConfig};
+use crate::learn::prompt_tpp::{PromptTpp, PromptTppConfig, seen};
 use crate::learn::ranking::{Ranking, RankingConfig};
 use crate::learn::study::Study;
 use crate::learn::{LearnConfig, Learned, Learner};
@@ -423,7 +423,9 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
     let forecasts = forecasts.as_ref().map(|shelf| {
         let settings = &config.prompt_tpp;
         let goes_on = settings.learn != Learn::Frozen;
-        let config = ForecastConfig { sample_percent: settings.sample_percent, goes_on, emit: emit(config), bounds };
+        let cut = seen(settings).cut;
+        let config =
+            ForecastConfig { sample_percent: settings.sample_percent, cut, goes_on, emit: emit(config), bounds };
         ForecastRoom::new(config, device.clone(), Arc::clone(shelf))
     });
     Ok(Encoders { sdim: sdim.transpose()?, forecasts, rank: rank.transpose()? })

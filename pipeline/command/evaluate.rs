@@ -8,6 +8,8 @@ use crate::config::{Config, VectorSource};
 use crate::evaluate::matrix::{Cut, Matrix, OnePass, tasks};
 use crate::evaluate::ranking::{self, Options, interest::Hash, keys::Source};
 use crate::evaluate::{EvaluateError, MatrixReport, Report, Scores, Stream, baselines, input, neural, prequential};
+use crate::forecast::window::Seen;
+use crate::learn::prompt_tpp::seen;
 use crate::service;
 use crate::source::Input;
 
@@ -87,8 +89,8 @@ impl Evaluate {
         }
         let device = service::device(config).map_err(Failure::failed)?;
         let shown = match self.protocol {
-            Protocol::Prequential => self.prequential(&numbered.stream, &device),
-            Protocol::Matrix => self.matrix(&numbered.stream, &device),
+            Protocol::Prequential => self.prequential(&numbered.stream, (&device, seen(&config.prompt_tpp))),
+            Protocol::Matrix => self.matrix(&numbered.stream, (&device, seen(&config.prompt_tpp))),
         };
         shown.map_err(Failure::failed)
     }
@@ -122,7 +124,7 @@ impl Evaluate {
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
 
-    fn prequential(&self, stream: &Stream, device: &Device) -> Result<String, EvaluateError> {
+    fn prequential(&self, stream: &Stream, network: (&Device, Seen)) -> Result<String, EvaluateError> {
         let mut report = Report::new(stream);
         let mut networks: Vec<(&str, Scores)> = Vec::new();
         for mut model in baselines::all() {
@@ -130,10 +132,11 @@ impl Evaluate {
             let scores = prequential(stream, model.as_mut())?;
             report.add(model.name(), &scores);
         }
-        neural::evaluate(stream, device, &mut |name, scores| {
+        let seen = neural::evaluate(stream, network, &mut |name, scores| {
             report.add(name, scores);
             networks.push((name, scores.clone()));
         })?;
+        report.settle(seen);
         let of = |name: &str| networks.iter().find(|(of, _)| *of == name).map(|(name, scores)| (*name, scores));
         for (a, b) in [
             ("online", "frozen"),
@@ -149,7 +152,7 @@ impl Evaluate {
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
 
-    fn matrix(&self, stream: &Stream, device: &Device) -> Result<String, EvaluateError> {
+    fn matrix(&self, stream: &Stream, network: (&Device, Seen)) -> Result<String, EvaluateError> {
         let tasks = tasks(stream, self.tasks, Cut::Events)?;
         let mut report = MatrixReport::new(stream, tasks.len());
         for mut model in baselines::all() {
@@ -157,7 +160,7 @@ impl Evaluate {
             tracing::info!(model = name, "evaluating");
             report.add(&name, Matrix::of(stream, &tasks, &mut OnePass(model.as_mut()))?);
         }
-        neural::matrix(stream, &tasks, device, &mut |name, matrix| report.add(name, matrix))?;
+        neural::matrix(stream, &tasks, network, &mut |name, matrix| report.add(name, matrix))?;
         Ok(if self.json { serde_json::json!(report).to_string() } else { report.to_string() })
     }
 }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::evaluate::input;
 use crate::forecast::version::About;
 use crate::forecast::vocabulary::Vocabulary;
+use crate::learn::prompt_tpp::seen;
 use crate::learn::prompt_tpp::warm_up::WarmUp;
 use crate::learn::ranking::passes::{self, PASSES, TrainError};
 use crate::model::{self, Model};
@@ -119,7 +120,9 @@ fn forecasts(inputs: &[Input], config: &Config, epochs: Option<usize>) -> Result
     }
     let epochs = epochs.unwrap_or(config.prompt_tpp.warm_up_passes);
     let mut device = service::device(config).map_err(Failure::failed)?;
-    let network = events.fit(&mut device, vocabulary.places(), epochs, SEED).map_err(Failure::failed)?;
+    let network = events
+        .fit(&mut device, (vocabulary.places(), seen(&config.prompt_tpp)), epochs, SEED)
+        .map_err(Failure::failed)?;
     let about = About {
         types: vocabulary.names().to_vec(),
         unit_ms: network.config().unit_ms,

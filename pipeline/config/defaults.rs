@@ -154,6 +154,8 @@ impl Default for PromptTppSettings {
             enabled: false,
             learn: Learn::Prompt,
             start: None,
+            window_events: 64,
+            clock: false,
             warm_up_events: 10_000,
             warm_up_passes: 20,
             sample_percent: 100,

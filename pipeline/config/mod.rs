@@ -349,6 +349,10 @@ pub struct PromptTppSettings {
     pub learn: Learn,
     /// A model to start from in place of a warm-up.
     pub start: Option<PathBuf>,
+    /// Newest events of a user that the network sees, at most.
+    pub window_events: usize,
+    /// Whether a new network sees the time of day and the day of the week (UTC) of events.
+    pub clock: bool,
     /// Events that the warm-up waits for, and passes over them.
     pub warm_up_events: usize,
     /// Passes of the warm-up.

@@ -141,6 +141,8 @@ pub const SETTINGS: &[Setting] = &[
     must("prompt_tpp.enabled", Kind::Boolean),
     must("prompt_tpp.learn", Kind::Choice(&["frozen", "prompt", "prompt_calibrated", "prompt_joint", "online"])),
     may("prompt_tpp.start", Kind::Text),
+    must("prompt_tpp.window_events", from_to(2, 1024)),
+    must("prompt_tpp.clock", Kind::Boolean),
     must("prompt_tpp.warm_up_events", from_to(1, 10_000_000)),
     must("prompt_tpp.warm_up_passes", from_to(1, 1000)),
     must("prompt_tpp.sample_percent", from_to(0, 100)),

@@ -3,8 +3,10 @@
 use super::bootstrap::Interval;
 use super::matrix::Matrix;
 use super::{Score, Scores, Stream, bootstrap};
+use crate::forecast::window::Seen;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use std::fmt;
 
 /// How well models forecast one stream: the prequential protocol.
@@ -19,6 +21,9 @@ pub struct Report {
     /// Models by name, in the order added.
     #[serde(serialize_with = "as_map")]
     pub models: Vec<(String, Row)>,
+    /// What the networks saw of users, as settings, where there were some: what did best on the validation part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Value>,
     /// What one model's NLL is more than another's: names and paired difference. For people only.
     #[serde(skip)]
     pub differences: Vec<(String, String, Interval)>,
@@ -46,7 +51,19 @@ pub struct Row {
 impl Report {
     /// No model yet.
     pub fn new(stream: &Stream) -> Self {
-        Self { events: stream.len(), scored: 0, unit_ms: stream.unit_ms(), models: Vec::new(), differences: Vec::new() }
+        Self {
+            events: stream.len(),
+            scored: 0,
+            unit_ms: stream.unit_ms(),
+            models: Vec::new(),
+            settings: None,
+            differences: Vec::new(),
+        }
+    }
+
+    /// What the networks saw of users.
+    pub fn settle(&mut self, seen: Seen) {
+        self.settings = Some(json!({"prompt_tpp.window_events": seen.cut.events, "prompt_tpp.clock": seen.clock}));
     }
 
     /// Adds a model by its scores, which are of the same events as those of the models before.
@@ -101,6 +118,9 @@ impl fmt::Display for Report {
             let percent = format!("{:.1} %", 100.0 * accuracy);
             write!(f, "{name:width$}  {nll_nats:>7.3}  {interval:^16}  {gap_nats:>7.3}  {kind_nats:>7.3}")?;
             writeln!(f, "  {percent:>8}  {mae_log10:>9.3}")?;
+        }
+        for (setting, value) in self.settings.iter().filter_map(Value::as_object).flatten() {
+            writeln!(f, "the networks did best with {setting} = {value}")?;
         }
         for (a, b, Interval { mean, low, high }) in &self.differences {
             writeln!(f, "{a} − {b}: {mean:+.3} ({low:+.3} … {high:+.3})")?;

@@ -38,7 +38,7 @@ use self::samples::Sampler;
 use self::scored::Scores;
 use self::version::{Version, VersionError};
 use self::vocabulary::Vocabulary;
-use self::window::{Windows, first};
+use self::window::{WindowCut, Windows};
 use crate::encode::Heard;
 use crate::inquiry::UserForecast;
 use crate::metrics::curve::{Scored, TRUTH_COLUMN};
@@ -78,6 +78,8 @@ pub struct Bounds {
 pub struct ForecastConfig {
     /// Samples are of so many percent of what users do.
     pub sample_percent: u32,
+    /// How users' events are cut into windows.
+    pub cut: WindowCut,
     /// Whether learning goes on when there is a version; else samples end with the first one.
     pub goes_on: bool,
     /// Whether every row has a forecast, or every transaction of a user.
@@ -120,7 +122,7 @@ struct Made {
 impl ForecastRoom {
     /// A room without tasks.
     pub fn new(config: ForecastConfig, device: Device, shelf: Arc<Shelf>) -> Self {
-        let sampler = Sampler::new(config.sample_percent);
+        let sampler = Sampler::new(config.sample_percent, config.cut);
         let (in_force, versions) = (BTreeMap::new(), BTreeMap::new());
         let scores = Scores::default();
         Self { config, device, shelf, sampler, in_force, versions, scores, value: Vec::new(), note: Vec::new() }
@@ -256,7 +258,7 @@ impl ForecastRoom {
         let (config, mut windows, mut asked) = (&self.config, Windows::default(), Vec::new());
         for touched in users {
             for arrived in asked_after(config.emit, fold, touched) {
-                let newest = add_window(&mut windows, fold, vocabulary, (touched, arrived), &config.bounds);
+                let newest = add_window(&mut windows, fold, vocabulary, (touched, arrived), config);
                 asked.extend(newest.map(|newest| (touched, Asked { arrived, newest })));
             }
         }
@@ -312,11 +314,11 @@ fn add_window(
     fold: &Fold,
     vocabulary: &Vocabulary,
     (touched, arrived): (&TouchedUser<'_>, usize),
-    bounds: &Bounds,
+    ForecastConfig { cut, bounds, .. }: &ForecastConfig,
 ) -> Option<u32> {
     let later = &touched.arrived[arrived..];
     let rank = (touched.ordinal as usize).saturating_sub(later.len());
-    let most = (rank - first(rank)).min(bounds.history_max_events);
+    let most = (rank - cut.first(rank)).min(bounds.history_max_events);
     let mut rows: Vec<u32> = if later.is_empty() {
         fold.newest(touched.user, most).collect()
     } else {

@@ -7,19 +7,20 @@ use schemas::output::{Emit, Output, Record, Room};
 use schemas::sample::Samples;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::window::{EVENTS_MAX, cut};
+use super::window::WindowCut;
 
-/// Windows of a record: with 64 events each it stays below half of what any topic takes.
-const RECORD_WINDOWS: usize = 512;
+/// Events of all windows of a record: it stays below half of what any topic takes.
+const RECORD_EVENTS: usize = 1 << 15;
 /// Names of types in a record; what is beyond is told in the next one.
 const RECORD_NAMES: usize = 8192;
 /// Of a user and transaction, at most so many events are targets, the newest: one user's burst is not all that is learned.
 const TARGETS_MAX: usize = 128;
 
 /// Samples of one transaction, by task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sampler {
     percent: u32,
+    cut: WindowCut,
     parts: BTreeMap<i32, Part>,
     value: Vec<u8>,
 }
@@ -32,8 +33,8 @@ struct Part {
 
 impl Sampler {
     /// Samples of `percent` of all users and transactions, chosen by hash.
-    pub fn new(percent: u32) -> Self {
-        Self { percent, ..Self::default() }
+    pub fn new(percent: u32, cut: WindowCut) -> Self {
+        Self { percent, cut, parts: BTreeMap::new(), value: Vec::new() }
     }
 
     /// Takes what a user did in this transaction: each event after his first is a target once, unless it came out of order.
@@ -45,14 +46,15 @@ impl Sampler {
         }
         let mut arrived = touched.arrived.to_vec();
         arrived.sort_unstable();
-        let mut rows: Vec<u32> = fold.newest(touched.user, TARGETS_MAX + EVENTS_MAX).collect();
+        let mut rows: Vec<u32> = fold.newest(touched.user, TARGETS_MAX + self.cut.events).collect();
         let is_new = |row: &u32| arrived.binary_search(row).is_ok();
         let targets = rows.iter().rev().take_while(|row| is_new(row)).count().min(TARGETS_MAX);
         // Ranks among all events of his; `rows` are the last of them.
         let end = touched.ordinal as usize;
         let begin = end - rows.len().min(end);
         rows.truncate(end);
-        cut(end - targets.min(end)..end, |events, first_target| {
+        let cut = self.cut;
+        cut.windows(end - targets.min(end)..end, |events, first_target| {
             // Where the history is short, so is the window.
             let (rank, first) = (events.start + first_target, events.start.max(begin));
             if rank > first {
@@ -63,7 +65,7 @@ impl Sampler {
 
     fn window(&mut self, fold: &Fold, (task, user): (i32, u64), rows: &[u32], first_target: usize, out: &mut dyn Emit) {
         let part = self.parts.entry(task).or_default();
-        if part.samples.len() >= RECORD_WINDOWS || part.places.len() + rows.len() > RECORD_NAMES {
+        if part.samples.types.len() + rows.len() > RECORD_EVENTS || part.places.len() + rows.len() > RECORD_NAMES {
             emit(task, part, &mut self.value, out);
         }
         for &row in rows {

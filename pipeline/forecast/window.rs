@@ -1,30 +1,44 @@
-//! Users' events as windows of a network: at most [`EVENTS_MAX`] events, moved on by half of that. The same rule while
-//! learning, scoring and forecasting.
+//! Users' events as windows of a network, and the rule by which they are cut: the same while learning, scoring and
+//! forecasting.
 
 use std::ops::Range;
 
 use shaders::prompt_tpp::{Batch, NEVER_MS};
 
-/// Events of a window.
-pub const EVENTS_MAX: usize = 64;
-/// Events that a window keeps of the one before it.
-const KEPT: usize = EVENTS_MAX / 2;
-
-/// The first event of the window in which the event of this rank (among the user's, from 0) is a target; all before the first
-/// target are context.
-pub fn first(rank: usize) -> usize {
-    if rank < EVENTS_MAX { 0 } else { ((rank - EVENTS_MAX) / KEPT + 1) * KEPT }
+/// How users' events are cut into windows: at most so many events, of which a window keeps half of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowCut {
+    /// Events of a window at most, 2 at least (`prompt_tpp.window_events`).
+    pub events: usize,
 }
 
-/// Cuts a user's targets, his events of these ranks, into windows: the ranks of each window's events, and the first of them that
-/// is a target.
-pub fn cut(ranks: Range<usize>, mut each: impl FnMut(Range<usize>, usize)) {
-    let (mut rank, end) = (ranks.start.max(1), ranks.end);
-    while rank < end {
-        let first = first(rank);
-        let until = end.min(first + EVENTS_MAX);
-        each(first..until, rank - first);
-        rank = until;
+/// What a network sees of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which of his events.
+    pub cut: WindowCut,
+    /// Whether their time of day and day of the week (`prompt_tpp.clock`).
+    pub clock: bool,
+}
+
+impl WindowCut {
+    /// The first event of the window in which the event of this rank (among the user's, from 0) is a target; all before the
+    /// first target are context.
+    pub fn first(self, rank: usize) -> usize {
+        let kept = self.events / 2;
+        if rank < self.events { 0 } else { ((rank - self.events) / (self.events - kept) + 1) * (self.events - kept) }
+    }
+
+    /// Cuts a user's targets, his events of these ranks: the ranks of each window's events, and the first of them that is a
+    /// target.
+    pub fn windows(self, ranks: Range<usize>, mut each: impl FnMut(Range<usize>, usize)) {
+        let (mut rank, end) = (ranks.start.max(1), ranks.end);
+        while rank < end {
+            let first = self.first(rank);
+            let until = end.min(first + self.events);
+            each(first..until, rank - first);
+            rank = until;
+        }
     }
 }
 
@@ -119,20 +133,24 @@ mod tests {
 
     #[test]
     fn every_target_has_a_window_with_events_before_it() {
-        for rank in 1..1000 {
-            let first = first(rank);
-            assert!(first < rank && rank - first < EVENTS_MAX, "{rank}: {first}");
-            assert!(rank < EVENTS_MAX || rank - first >= KEPT, "{rank}: {first}");
+        for (cut, rank) in
+            [2, 3, 7, 64, 128].into_iter().flat_map(|events| (1..1000).map(move |rank| (WindowCut { events }, rank)))
+        {
+            let first = cut.first(rank);
+            assert!(first < rank && rank - first < cut.events, "{cut:?} {rank}: {first}");
+            assert!(rank < cut.events || rank - first >= cut.events / 2, "{cut:?} {rank}: {first}");
         }
     }
 
     #[test]
     fn every_event_after_the_first_is_a_target_once() {
-        let mut targets = Vec::new();
-        cut(0..300, |events, first_target| {
-            assert!(first_target > 0 && events.len() <= EVENTS_MAX);
-            targets.extend(events.skip(first_target));
-        });
-        assert_eq!(targets, (1..300).collect::<Vec<_>>());
+        for cut in [2, 3, 7, 64, 128].map(|events| WindowCut { events }) {
+            let mut targets = Vec::new();
+            cut.windows(0..300, |events, first_target| {
+                assert!(first_target > 0 && events.len() <= cut.events);
+                targets.extend(events.skip(first_target));
+            });
+            assert_eq!(targets, (1..300).collect::<Vec<_>>());
+        }
     }
 }

@@ -277,11 +277,10 @@ fn records_without_an_offset_are_refused() {
 
 #[test]
 fn who_is_to_stop_does_not_wait_for_a_log_that_is_away() {
-    let broker = world(Box::new(|call| {
-        (call == Call::Commit).then(|| Fault::Before(error(Class::Retriable, false)))
-    }));
+    let broker = world(Box::new(|call| (call == Call::Commit).then(|| Fault::Before(error(Class::Retriable, false)))));
     let mut worker = Worker::new(&broker);
-    worker.transactor = Transactor::new(Duration::from_secs(3600), (Duration::from_millis(1), Duration::from_millis(5)));
+    worker.transactor =
+        Transactor::new(Duration::from_secs(3600), (Duration::from_millis(1), Duration::from_millis(5)));
     let stop = Arc::new(AtomicBool::new(false));
     worker.transactor.heed(&stop);
     worker.step().unwrap();

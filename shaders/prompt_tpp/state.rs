@@ -40,8 +40,8 @@ impl Model {
         named
     }
 
-    /// The model that [`Model::weights`] gave, with a fresh optimizer. The number of types and the scales are the
-    /// saved ones.
+    /// The model that [`Model::weights`] gave, with a fresh optimizer. The number of types, the scales, and whether events
+    /// bring the time of day are the saved ones.
     ///
     /// # Errors
     /// [`Error::Tensors`] that lists what is missing, unknown or of another shape; what the device says.
@@ -60,7 +60,8 @@ impl Model {
         let mine = [self.config.unit_ms, self.config.log_gap_mean, self.config.log_gap_deviation].map(f64::to_bits);
         let scales = integers(&mut named, SCALES, 3)?;
         let types = named.get("embedding").and_then(|embedding| embedding.shape.first().copied());
-        if scales != mine || types != Some(self.config.types) {
+        let clock = has_clock(&self.config, &named);
+        if scales != mine || types != Some(self.config.types) || clock != self.config.clock_inputs {
             return Ok(false);
         }
         let groups = integers(&mut named, GROUPS, 1)?[0];
@@ -93,6 +94,7 @@ impl Model {
         if let Some(embedding) = named.get("embedding") {
             config.types = embedding.shape.first().copied().unwrap_or_default();
         }
+        config.clock_inputs = has_clock(&config, named);
         let (tensors, _) = config.tensors();
         let parameters = tensors.take("", named)?;
         let scales = integers(named, SCALES, 3)?;
@@ -145,6 +147,13 @@ impl Model {
         *self = grown;
         Ok(())
     }
+}
+
+/// Whether the events of a saved model bring the time of day, which shows in what is made of them.
+fn has_clock(config: &Config, named: &Named) -> bool {
+    let with_clock = Config { clock_inputs: true, ..config.clone() };
+    let rows = named.get("features.weight").and_then(|weight| weight.shape.first());
+    rows.map_or(config.clock_inputs, |&rows| rows == with_clock.recent * with_clock.features())
 }
 
 /// Writes every tensor of `old` over the beginning of its rows and columns in `new`.

@@ -107,6 +107,7 @@ impl Plan {
         };
         (config.prompt_tpp.warm_up_events, config.prompt_tpp.warm_up_passes) = (12, 1);
         (config.prompt_tpp.batch_samples, config.prompt_tpp.version_steps) = (4, 1 + dice.below(3));
+        (config.prompt_tpp.window_events, config.prompt_tpp.clock) = ([5, 64][dice.below(2) as usize], dice.one_in(2));
         // Opening a device takes longer than most worlds live.
         let gpu = config.sdim.enabled && dice.one_in(8);
         config.candidates.enabled = !direct && dice.one_in(3);

@@ -26,7 +26,7 @@ use shaders::prompt_tpp::{Forecasts, LearningRates, Model, NEVER_MS};
 
 use self::windows::{add_forecast, add_targets};
 use super::prequential::score;
-use crate::forecast::window::Windows;
+use crate::forecast::window::{Seen, WindowCut, Windows};
 pub use tasks::matrix;
 
 use super::{EvaluateError, Forecaster, Judgment, Outcome, Past, Score, Scores, Stream};
@@ -54,53 +54,81 @@ struct Way {
     rates: Option<LearningRates>,
 }
 
-/// Evaluates all six ways; gives the scores of each to `each` as they are there.
+/// Evaluates all six ways of a network that sees what `seen` says, or what does better on the validation part; gives the scores
+/// of each to `each` as they are there, and what it sees.
 ///
 /// # Errors
 /// Where the device fails, or a score is not finite.
 pub fn evaluate(
     stream: &Stream,
-    device: &Device,
+    (device, seen): (&Device, Seen),
     each: &mut dyn FnMut(&'static str, &Scores),
-) -> Result<(), EvaluateError> {
+) -> Result<Seen, EvaluateError> {
     let split = stream.split();
     let half = stream.until(split.scored);
-    let (passes, model) = best_fit(half, split.warm_up, device)?;
-    let ways = choose(half, split.warm_up, &model, device)?;
-    let model = fit::fit(device, model.config().clone(), half, passes, SEED)?;
+    let Fitted { passes, seen, model, .. } = best_fit(half, split.warm_up, (device, seen))?;
+    let ways = choose(half, split.warm_up, (&model, seen.cut), device)?;
+    let model = fit::fit(device, model.config().clone(), (half, seen.cut), passes, SEED)?;
     for way in ways {
         tracing::info!(model = way.name, "evaluating");
-        each(way.name, &score(stream.whole(), split.scored, &mut Network::new(&model, device, way)?)?);
+        each(way.name, &score(stream.whole(), split.scored, &mut Network::new((&model, seen.cut), device, way)?)?);
     }
-    Ok(())
+    Ok(seen)
 }
 
-/// The network fitted to the events before `warm_up`, with as many passes as do best on the others.
-fn best_fit(past: Past<'_>, warm_up: usize, device: &Device) -> Result<(usize, Model), EvaluateError> {
+/// A network fitted to a stream's beginning, and how it does after that.
+struct Fitted {
+    nats: f64,
+    passes: usize,
+    seen: Seen,
+    model: Model,
+}
+
+/// The network fitted to the events before `warm_up` with as many passes as do best on the others; then the same that sees the
+/// clock, and one that sees twice as many events, where that does better.
+fn best_fit(past: Past<'_>, warm_up: usize, (device, seen): (&Device, Seen)) -> Result<Fitted, EvaluateError> {
     let fitted = past.until(warm_up);
-    let (config, windows) = (fit::config(fitted), fit::windows(fitted).len());
-    let mut best: Option<(f64, usize, Model)> = None;
-    for passes in PASSES.into_iter().filter(|passes| *passes == PASSES[0] || passes * windows <= WINDOWS_MAX) {
-        let model = fit::fit(device, config.clone(), fitted, passes, SEED)?;
+    let fit = |seen: Seen, passes: usize| {
+        let model = fit::fit(device, fit::config(fitted, seen), (fitted, seen.cut), passes, SEED)?;
         let frozen = Way { name: "frozen", rates: None };
-        let nats = mean(&score(past, warm_up, &mut Network::new(&model, device, frozen)?)?);
-        tracing::info!(passes, nats, "fitted to the warm-up, scored on the validation part");
-        if best.as_ref().is_some_and(|(least, ..)| nats >= *least) {
+        let nats = mean(&score(past, warm_up, &mut Network::new((&model, seen.cut), device, frozen)?)?);
+        tracing::info!(passes, ?seen, nats, "fitted to the warm-up, scored on the validation part");
+        Ok::<_, EvaluateError>(Fitted { nats, passes, seen, model })
+    };
+    let windows = fit::windows(fitted, seen.cut).len();
+    let mut best = fit(seen, PASSES[0])?;
+    for passes in PASSES.into_iter().skip(1).take_while(|passes| passes * windows <= WINDOWS_MAX) {
+        let more = fit(seen, passes)?;
+        if more.nats >= best.nats {
             break;
         }
-        best = Some((nats, passes, model));
+        best = more;
     }
-    let (_, passes, model) = best.expect("more than none are tried");
-    Ok((passes, model))
+    for sees in [
+        |seen: Seen| Seen { clock: true, ..seen },
+        |seen: Seen| Seen { cut: WindowCut { events: seen.cut.events * 2 }, ..seen },
+    ] {
+        let other = sees(best.seen);
+        if other != best.seen {
+            let other = fit(other, best.passes)?;
+            best = if other.nats < best.nats { other } else { best };
+        }
+    }
+    Ok(best)
 }
 
 /// The rates that do best from `warm_up` on, by way.
-fn choose(past: Past<'_>, warm_up: usize, model: &Model, device: &Device) -> Result<[Way; 6], EvaluateError> {
+fn choose(
+    past: Past<'_>,
+    warm_up: usize,
+    fitted: (&Model, WindowCut),
+    device: &Device,
+) -> Result<[Way; 6], EvaluateError> {
     let best = |name: &'static str, tried: &[LearningRates]| {
         let mut best: Option<(f64, LearningRates)> = None;
         for &rates in tried {
             let way = Way { name, rates: Some(rates) };
-            let nats = mean(&score(past, warm_up, &mut Network::new(model, device, way)?)?);
+            let nats = mean(&score(past, warm_up, &mut Network::new(fitted, device, way)?)?);
             tracing::info!(model = name, ?rates, nats, "tried");
             if best.is_none_or(|(least, _)| nats < least) {
                 best = Some((nats, rates));
@@ -125,16 +153,17 @@ fn mean(scores: &Scores) -> f64 {
 struct Network {
     way: Way,
     model: Model,
+    cut: WindowCut,
     issued: Windows,
     forecasts: Option<Forecasts>,
 }
 
 impl Network {
-    /// A copy of `fitted` with its optimizer's state.
-    fn new(fitted: &Model, device: &Device, way: Way) -> Result<Self, EvaluateError> {
+    /// A copy of `fitted` with its optimizer's state, and how it sees users' events.
+    fn new((fitted, cut): (&Model, WindowCut), device: &Device, way: Way) -> Result<Self, EvaluateError> {
         let model = Model::load(device, fitted.config().clone(), fitted.save());
         let model = model.map_err(|error| failed(way.name, error))?;
-        Ok(Self { way, model, issued: Windows::default(), forecasts: None })
+        Ok(Self { way, model, cut, issued: Windows::default(), forecasts: None })
     }
 }
 
@@ -157,7 +186,7 @@ impl Forecaster for Network {
 
     fn issue(&mut self, past: Past<'_>, after: &[usize]) -> Result<(), EvaluateError> {
         let mut windows = Windows::default();
-        after.iter().for_each(|&position| add_forecast(&mut windows, past, past.history(position)));
+        after.iter().for_each(|&position| add_forecast(&mut windows, self.cut, past, past.history(position)));
         self.forecasts = Some(self.model.forecast(&windows.batch()).map_err(|error| failed(self.way.name, error))?);
         self.issued = windows;
         Ok(())
@@ -189,7 +218,7 @@ impl Forecaster for Network {
         for own in users.chunk_by(|a, b| a.0 == b.0) {
             let history = past.history(own[own.len() - 1].1);
             let ranks = history.len() - own.len()..history.len();
-            add_targets(&mut batch, past, history, ranks, NEVER_MS);
+            add_targets(&mut batch, self.cut, (past, history), ranks, NEVER_MS);
         }
         if !batch.is_empty() {
             self.model.step(&batch.batch(), &rates).map_err(|error| failed(self.way.name, error))?;

@@ -10,13 +10,15 @@ use crate::evaluate::prequential::score;
 use crate::evaluate::regimes::Truth;
 use crate::evaluate::tests::worlds;
 use crate::evaluate::{Event, Forecaster, Outcome, Score, Scores, Stream, prequential};
+use crate::forecast::window::{Seen, WindowCut};
 
 const EVENTS: usize = 4000;
 const PASSES: usize = 40;
+const SEEN: Seen = Seen { cut: WindowCut { events: 64 }, clock: false };
 
 fn fitted(stream: &Stream) -> Model {
     let past = stream.until(stream.split().scored);
-    fit::fit(&Device::Cpu, fit::config(past), past, PASSES, 1).unwrap()
+    fit::fit(&Device::Cpu, fit::config(past, SEEN), (past, SEEN.cut), PASSES, 1).unwrap()
 }
 
 fn ways() -> [Way; 3] {
@@ -29,7 +31,7 @@ fn ways() -> [Way; 3] {
 }
 
 fn scores(stream: &Stream, model: &Model, way: Way) -> Scores {
-    let mut network = Network::new(model, &Device::Cpu, way).unwrap();
+    let mut network = Network::new((model, SEEN.cut), &Device::Cpu, way).unwrap();
     score(stream.whole(), stream.split().scored, &mut network).unwrap()
 }
 
@@ -80,7 +82,7 @@ fn batches_and_their_order_change_no_forecast() {
     let targets: Vec<usize> = past.targets(split.warm_up..split.scored).step_by(7).collect();
     let after: Vec<usize> = targets.iter().map(|target| past.previous(*target).unwrap()).collect();
     let outcomes: Vec<Outcome> = targets.iter().map(|target| Outcome::at(past, *target)).collect();
-    let mut network = Network::new(&fitted(&stream), &Device::Cpu, ways()[0]).unwrap();
+    let mut network = Network::new((&fitted(&stream), SEEN.cut), &Device::Cpu, ways()[0]).unwrap();
     let (mut together, mut alone) = (Vec::new(), Vec::new());
     network.issue(past, &after).unwrap();
     network.score(&outcomes, &mut together).unwrap();
@@ -97,7 +99,7 @@ fn a_matrix_shows_what_each_way_forgets() {
     let stream = worlds::stream(&worlds::there_and_back(EVENTS), 2 * EVENTS);
     let tasks = tasks(&stream, 2, Cut::Events).unwrap();
     let mut matrices = Vec::new();
-    matrix(&stream, &tasks, &Device::Cpu, &mut |name, matrix| matrices.push((name, matrix))).unwrap();
+    matrix(&stream, &tasks, (&Device::Cpu, SEEN), &mut |name, matrix| matrices.push((name, matrix))).unwrap();
     assert_eq!(matrices.iter().map(|(name, _)| *name).collect::<Vec<_>>(), super::WAYS);
     let (_, frozen) = &matrices[0];
     assert!(frozen.after[0][0] < frozen.initial[0] && frozen.after[0] == frozen.after[1], "{frozen:?}");

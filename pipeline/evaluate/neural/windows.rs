@@ -5,11 +5,11 @@ use std::ops::Range;
 use shaders::prompt_tpp::NEVER_MS;
 
 use crate::evaluate::Past;
-use crate::forecast::window::{Windows, cut, first};
+use crate::forecast::window::{WindowCut, Windows};
 
 /// Adds the window after the newest event of `history`, for a forecast.
-pub(super) fn add_forecast(windows: &mut Windows, past: Past<'_>, history: &[u32]) {
-    let events = &history[first(history.len())..];
+pub(super) fn add_forecast(windows: &mut Windows, cut: WindowCut, past: Past<'_>, history: &[u32]) {
+    let events = &history[cut.first(history.len())..];
     add(windows, past, events, events.len(), NEVER_MS);
 }
 
@@ -17,17 +17,17 @@ pub(super) fn add_forecast(windows: &mut Windows, past: Past<'_>, history: &[u32
 /// after it is open until `open_until_ms`.
 pub(super) fn add_targets(
     windows: &mut Windows,
-    past: Past<'_>,
-    history: &[u32],
+    cut: WindowCut,
+    (past, history): (Past<'_>, &[u32]),
     ranks: Range<usize>,
     open_until_ms: i64,
 ) {
     let end = ranks.end;
     if ranks.start.max(1) >= end && open_until_ms != NEVER_MS {
-        let first = first(end);
+        let first = cut.first(end);
         add(windows, past, &history[first..end], end - first, open_until_ms);
     }
-    cut(ranks, |events, first_target| {
+    cut.windows(ranks, |events, first_target| {
         let open = if events.end == end { open_until_ms } else { NEVER_MS };
         add(windows, past, &history[events], first_target, open);
     });

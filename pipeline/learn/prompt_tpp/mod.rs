@@ -29,6 +29,7 @@ use super::study::{Published, Study};
 use crate::config::{Learn, PromptTppSettings};
 use crate::forecast::version::About;
 use crate::forecast::vocabulary::Vocabulary;
+use crate::forecast::window::{Seen, WindowCut};
 use crate::metrics::Metrics;
 use crate::model::{self, Model};
 
@@ -49,6 +50,8 @@ pub struct PromptTppConfig {
     pub version_steps: u64,
     /// Time between the samples of two versions, at least, where samples have a time.
     pub version_interval_ms: i64,
+    /// What a network sees of a user.
+    pub seen: Seen,
     /// Targets that the warm-up waits for.
     pub warm_up_targets: usize,
     /// Passes of the warm-up.
@@ -73,12 +76,18 @@ impl PromptTppConfig {
             batch_samples: settings.batch_samples,
             version_steps: settings.version_steps,
             version_interval_ms: settings.version_interval_ms as i64,
+            seen: seen(settings),
             warm_up_targets: settings.warm_up_events,
             warm_up_passes: settings.warm_up_passes,
             types_max: settings.types_max,
             start: settings.start.clone(),
         }
     }
+}
+
+/// What the settings have a network see of a user.
+pub fn seen(settings: &PromptTppSettings) -> Seen {
+    Seen { cut: WindowCut { events: settings.window_events }, clock: settings.clock }
 }
 
 /// The study.
@@ -151,7 +160,7 @@ impl Study for PromptTpp {
                     return Ok(false);
                 }
                 tracing::info!(targets = warm_up.targets(), "fitting a network to the stream's beginning");
-                let network = warm_up.fit(device, vocabulary.places(), config.warm_up_passes, SEED)?;
+                let network = warm_up.fit(device, (vocabulary.places(), config.seen), config.warm_up_passes, SEED)?;
                 let targets = warm_up.targets() as u64;
                 *state = State::Live(Box::new(Live::new(network, targets)));
                 Ok(true)

@@ -7,7 +7,7 @@ use shaders::Device;
 use shaders::prompt_tpp::{Config, Model, NEVER_MS};
 
 use super::fit;
-use crate::forecast::window::{Windows, cut};
+use crate::forecast::window::{Seen, WindowCut, Windows};
 
 /// Users' events so far: each user's whole, as samples tell them.
 #[derive(Debug, Default)]
@@ -53,17 +53,24 @@ impl WarmUp {
     ///
     /// # Errors
     /// What the device says.
-    pub fn fit(&self, device: &mut Device, types: usize, passes: usize, seed: u64) -> Result<Model, shaders::Error> {
-        let windows = self.windows();
+    pub fn fit(
+        &self,
+        device: &mut Device,
+        (types, seen): (usize, Seen),
+        passes: usize,
+        seed: u64,
+    ) -> Result<Model, shaders::Error> {
+        let windows = self.windows(seen.cut);
         let (gaps_ms, kinds): (Vec<i64>, Vec<u32>) = windows.targets().unzip();
-        fit::fit(device, scales(types, &gaps_ms), (&windows, &gaps_ms, &kinds), passes, seed)
+        let config = Config { clock_inputs: seen.clock, ..scales(types, &gaps_ms) };
+        fit::fit(device, config, (&windows, &gaps_ms, &kinds), passes, seed)
     }
 
     /// Every event after a user's first is a target; the gaps after the last ones are open until the newest event of all.
-    fn windows(&self) -> Windows {
+    fn windows(&self, cut: WindowCut) -> Windows {
         let mut windows = Windows::default();
         for Events { types, times_ms } in self.users.values() {
-            cut(0..types.len(), |events, first_target| {
+            cut.windows(0..types.len(), |events, first_target| {
                 let open_until_ms = if events.end == types.len() { self.newest_ms } else { NEVER_MS };
                 events.for_each(|at| windows.event(types[at], times_ms[at]));
                 windows.end(first_target as u32, open_until_ms);

@@ -157,6 +157,18 @@ fn replaced_weights_forecast_as_the_model_they_are_of() {
 }
 
 #[test]
+fn a_saved_model_knows_whether_its_events_bring_the_time_of_day() {
+    for clock in [false, true] {
+        let model = Model::new(&Device::Cpu, Config { clock_inputs: clock, ..small() }, 3).unwrap();
+        let other = Config { clock_inputs: !clock, ..small() };
+        let same = Model::from_weights(&Device::Cpu, other.clone(), model.weights(), 0).unwrap();
+        assert_eq!((same.config().clock_inputs, same.weights()), (clock, model.weights()));
+        let mut serving = Model::new(&Device::Cpu, other, 3).unwrap();
+        assert!(!serving.replace(model.weights()).unwrap(), "of events that bring something else");
+    }
+}
+
+#[test]
 fn a_grown_vocabulary_keeps_what_was_learned() {
     let world = World::new(&[12, 5, 30], 5, 2);
     let mut model = Model::new(&Device::Cpu, small(), 3).unwrap();
