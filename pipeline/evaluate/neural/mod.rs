@@ -40,7 +40,8 @@ const WINDOWS_MAX: usize = 300_000;
 const ONLINE: [f64; 2] = [1e-4, 3e-4];
 const PROMPT: [(f64, f64); 4] = [(1e-3, 1e-4), (3e-3, 1e-4), (1e-2, 1e-4), (1e-2, 3e-4)];
 const CALIBRATED: [f64; 3] = [1e-3, 3e-3, 1e-2];
-const JOINT: [f64; 3] = [1e-3, 3e-3, 1e-2];
+/// On a moving base faster prompts win on validation parts and run after the moment later.
+const JOINT: [f64; 1] = [1e-3];
 const SEED: u64 = 0;
 
 /// The ways to go on, in the order of reports.
