@@ -315,10 +315,9 @@ function drawAnswers(told) {
     { name: model, color: `c${2 * at % 4 + 1}`, y: along(points, points[name]) },
     { name: `rate, beside ${model}`, color: `c${2 * at % 4 + 2}`, dashed: true, y: along(points, points[`rate_${name}`]) }]);
   const curve = { x, axis: "count", counted: "labels", show: nats, empty: "no model has answered enough candidates that were labeled afterwards" };
-  const over = `on the newest ${short(told.window)} candidates labeled after they were answered`;
-  lines("answer-loss", { ...curve, title: "Log-loss of answers", unit: `nats, ${over}; lower is better`, series: series("log_loss"),
-    note: "Every candidate is scored before its label is known. rate: how often the item was taken where it was shown." });
-  lines("answer-auc", { ...curve, title: "AUC of answers", unit: "the same; higher is better, 0.5 is chance", series: series("auc") });
+  lines("answer-loss", { ...curve, title: "Log-loss of answers", unit: "nats; lower is better", series: series("log_loss"),
+    note: `Of the newest ${told.window} candidates that were labeled after they were answered. rate: how often the item was taken where it was shown.` });
+  lines("answer-auc", { ...curve, title: "AUC of answers", unit: "higher is better, 0.5 is chance", series: series("auc") });
 }
 
 function drawLearning(told) {
