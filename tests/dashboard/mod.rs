@@ -270,7 +270,7 @@ fn the_page_shows_how_answers_do() {
     let history = &told["history"];
     let total = |name: &str| history[name].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
     assert!(total("requests_per_s") > 0.0 && total("candidates_per_s") > 0.0);
-    let [p50, p99] = ["request_to_answer_p50_ms", "request_to_answer_p99_ms"].map(|name| total(name));
+    let [p50, p99] = ["request_to_answer_p50_ms", "request_to_answer_p99_ms"].map(total);
     assert!(p50 > 0.0 && p99 >= p50, "{p50} {p99}");
 
     let enough = |model: &Value| model["labeled"].as_u64() > Some(1000);
