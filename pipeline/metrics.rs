@@ -4,8 +4,9 @@
 //!
 //! # Layout
 //! - [`reading`], [`history`]: the figures at a moment, and of the last ten minutes, for the page.
-//! - [`learning`], [`curve`]: how well forecasts do.
+//! - [`learning`], [`curve`]: how well forecasts do. [`answers`]: how well answers to candidates do.
 
+pub mod answers;
 pub mod curve;
 pub mod history;
 pub mod learning;
@@ -25,10 +26,12 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use schemas::output::Output;
 
+use self::answers::Answers;
 use self::learning::Learning;
 use crate::inquiry::Inquiries;
 use crate::log::staged::Staged;
 use crate::log::{Class, TopicPartition};
+use crate::rank::Given;
 
 type Label = [(&'static str, &'static str); 1];
 /// A label with a value of its own: a topic's name, a partition.
@@ -106,6 +109,7 @@ struct Figures {
     ready: AtomicBool,
     views: OnceLock<Vec<String>>,
     learning: Learning,
+    answers: Answers,
     inquiries: Inquiries,
     records_in: Family<Label, Counter>,
     records_out: Family<Named, Counter>,
@@ -130,6 +134,7 @@ struct Figures {
     event_to_commit: Seconds,
     model_version: Family<Label, Gauge>,
     targets_learned: Family<Label, Gauge>,
+    request_to_answer: Seconds,
 }
 
 fn seconds() -> Histogram {
@@ -155,6 +160,7 @@ impl Metrics {
             ready: AtomicBool::new(false),
             views: OnceLock::new(),
             learning: Learning::default(),
+            answers: Answers::default(),
             inquiries: Inquiries::default(),
             records_in: Family::default(),
             records_out: Family::default(),
@@ -179,6 +185,7 @@ impl Metrics {
             event_to_commit: Family::new_with_constructor(seconds),
             model_version: Family::default(),
             targets_learned: Family::default(),
+            request_to_answer: Family::new_with_constructor(seconds),
         };
         figures.register();
         Self(Arc::new(figures))
@@ -196,6 +203,7 @@ impl Metrics {
             batch_rows: figures.batch_rows.get_or_create_owned(&label),
             commit: figures.commit.get_or_create_owned(&label),
             event_to_commit: figures.event_to_commit.get_or_create_owned(&label),
+            request_to_answer: figures.request_to_answer.get_or_create_owned(&label),
             rows: AtomicU64::new(0),
             late: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
@@ -238,6 +246,11 @@ impl Metrics {
     /// How well forecasts do.
     pub fn learning(&self) -> &Learning {
         &self.0.learning
+    }
+
+    /// How well answers to candidates do.
+    pub fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     /// What the page asks the engine's workers.
@@ -339,6 +352,10 @@ impl Figures {
         let help = "The last version of a model that this process published";
         registry.register("model_version", help, self.model_version.clone());
         registry.register("targets_learned", "Targets that it has learned from", self.targets_learned.clone());
+        let (help, latency) =
+            ("Time from a request's record to the commit of its answer", self.request_to_answer.clone());
+        registry.register_with_unit("request_to_answer", help, Unit::Seconds, latency);
+        self.answers.register(registry);
     }
 }
 
@@ -354,6 +371,7 @@ struct StageFigures {
     batch_rows: Histogram,
     commit: Histogram,
     event_to_commit: Histogram,
+    request_to_answer: Histogram,
     /// What the worker had counted at the last call of [`Stage::folded`].
     rows: AtomicU64,
     late: AtomicU64,
@@ -430,6 +448,17 @@ impl Stage {
     /// Takes the timestamp (ms since 1970) of the oldest record of a transaction that was committed just now.
     pub fn event_to_commit(&self, oldest_ms: i64) {
         self.0.event_to_commit.observe((now_ms() - oldest_ms).max(0) as f64 / 1000.0);
+    }
+
+    /// Takes the answers of a transaction that was committed just now.
+    pub fn answered(&self, given: impl Iterator<Item = Given>) {
+        let (now_ms, answers) = (now_ms(), self.0.all.answers());
+        for given in given {
+            answers.given(&given);
+            if let Some(appended_ms) = given.appended_ms {
+                self.0.request_to_answer.observe((now_ms - appended_ms).max(0) as f64 / 1000.0);
+            }
+        }
     }
 
     /// A version of a model was published that has learned from so many targets.

@@ -452,6 +452,8 @@ pub fn rank(config: &Config) -> RankConfig {
             rest_is_negative: settings.unlabeled == Unlabeled::Negative,
         },
         sample_percent: u64::from(settings.sample_percent),
+        negatives: settings.negatives,
+        recent_items_max: settings.recent_items_max,
     }
 }
 
@@ -493,7 +495,9 @@ fn study(shared: &Shared, room: Room) -> Result<(Box<dyn Study>, u64), shaders::
 pub fn ranking(config: &Config, room: Room) -> RankingConfig {
     let model = MODELS.into_iter().find(|(of, _)| *of == room).expect("it is one that scores candidates");
     let inputs = rank(config).look.inputs();
-    RankingConfig::of(model, &config.candidates, inputs, config.sdim.dim, start(config, room).cloned())
+    let attention = (room == Room::Muse).then_some(config.muse.attention);
+    let start = start(config, room).cloned();
+    RankingConfig { attention, start, ..RankingConfig::of(model, &config.candidates, inputs, config.sdim.dim) }
 }
 
 /// The model that a room starts from, where the settings name one.

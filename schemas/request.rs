@@ -30,6 +30,10 @@ pub struct Candidates {
     /// Finite numbers by name, one for each item; none where it is not known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub features: BTreeMap<String, Vec<Option<f32>>>,
+    /// When its record was appended to the topic, ms since 1970, where the log says so: how long the answer takes is measured
+    /// from there, and nothing else depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appended_ms: Option<i64>,
 }
 
 /// What a user did with an item that he was shown; a record of topic `feedback`.

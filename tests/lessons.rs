@@ -3,23 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::config::Config;
+use pipeline::config::{Attention, Config};
 use pipeline::forecast::version::About;
+use pipeline::learn::ranking::Ranking;
+use pipeline::learn::study::{Published, Study};
 use pipeline::log::embedded::{Embedded, EmbeddedSettings};
 use pipeline::log::{Broker, Incoming, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::model::{self, Model};
 use pipeline::rank::sight::Sight;
-use pipeline::rank::version::Rows;
+use pipeline::rank::version::{About as Ranked, Rows, Version};
 use pipeline::roles::{self, Group, Patience, Shared};
 use schemas::output::Room;
 use schemas::packed::{self, Header};
 use schemas::sample::Samples;
 use schemas::topics::Topics;
+use serde_json::{Value, json};
 use shaders::Device;
-use shaders::ops::tensors::Entry;
+use shaders::ops::tensors::{Entry, Named};
 use shaders::prompt_tpp::{Config as Network, Model as Fitted};
-use shaders::ranking;
+use shaders::ranking::{self, Long};
 
 use crate::simulation::views;
 use crate::streams::Dice;
@@ -278,4 +281,53 @@ fn items_that_nobody_asks_for_give_their_rows_to_others() {
             assert!(other.versions == calm.versions, "{} with kill {n}: another model was learned", room.name());
         }
     }
+}
+
+#[test]
+fn another_form_of_attention_is_another_model() {
+    let settings = [Attention::Released, Attention::Paper].map(|attention| {
+        let mut config = few_rows();
+        config.muse.attention = attention;
+        config
+    });
+    let study = |config: &Config| Ranking::new(roles::ranking(config, Room::Muse), Device::Cpu).unwrap();
+    let samples = |of: std::ops::Range<u64>| -> Vec<Vec<u8>> {
+        of.map(|n| sample(&settings[0], Room::Muse, n, &[n % 3, (n + 1) % 3]).1).collect()
+    };
+    let learn = |study: &mut Ranking, of: std::ops::Range<u64>| {
+        samples(of).iter().for_each(|sample| _ = study.learn(sample, None).unwrap());
+        study.version()
+    };
+    let model =
+        |about: &Value, tensors: Named, version| Model { name: "muse".into(), version, about: about.clone(), tensors };
+    let mut versions = Vec::new();
+    for (now, before) in [(0, 1), (1, 0)] {
+        let mut first = study(&settings[before]);
+        let Published { about, saved, .. } = learn(&mut first, 0..24);
+        let saved = model(&about, saved, 7);
+        // Who is set to the other form begins anew, as if there had been nothing.
+        let (mut other, mut anew) = (study(&settings[now]), study(&settings[now]));
+        assert!(!other.begin(Some(&saved)).unwrap() && !anew.begin(None).unwrap());
+        let [other, anew] = [&mut other, &mut anew].map(|study| learn(study, 24..48));
+        assert_eq!((&other.about["attention"], other.targets), (&json!(settings[now].muse.attention.name()), 48));
+        assert!(other.weights == anew.weights && other.about == anew.about);
+        // Who is set to the same goes on.
+        let mut same = study(&settings[before]);
+        same.begin(Some(&saved)).unwrap();
+        assert_eq!(learn(&mut same, 24..48).targets, 96);
+        versions.push(model(&other.about, other.weights, 8));
+    }
+    // An engine holds versions of both, and knows the form of each; those that say none are of the only one there was.
+    let ranked = Ranked { inputs: roles::rank(&settings[0]).look.inputs(), dim: 8, ..Ranked::default() };
+    let sight = Sight::read(&samples(50..51)[0]).unwrap();
+    let scores = |model: &Model| {
+        let mut version = Version::build(&Device::Cpu, Long::Muse, model, &ranked).unwrap();
+        version.score(&[&sight]).unwrap()
+    };
+    let [released, paper] = &versions[..] else { panic!("one of each form") };
+    assert!(scores(released).iter().chain(&scores(paper)).all(|score| score.is_finite()));
+    assert_ne!(scores(released), scores(paper));
+    let mut silent = released.clone();
+    silent.about.as_object_mut().unwrap().remove("attention");
+    assert_eq!(scores(&silent), scores(released));
 }

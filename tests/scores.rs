@@ -152,16 +152,44 @@ fn what_cannot_be_answered_is_a_dead_letter() {
     }
 }
 
-/// Users who take what is like what they looked at, and items of two kinds that only their vectors tell apart.
-pub fn tastes(seed: u64, rounds: u64) -> Script {
-    let (mut dice, mut script) = (Dice(seed), Script::default());
-    for n in 0..40_u64 {
+/// Items of two kinds, the even and the odd ones, that only their vectors tell apart.
+fn catalogue(dice: &mut Dice, items: u64) -> Script {
+    let mut script = Script::default();
+    for n in 0..items {
         let raw: Vec<f64> =
             (0..8).map(|k| f64::from(u8::from(k % 2 == n % 2)) + dice.below(100) as f64 / 150.0).collect();
         let norm = raw.iter().map(|x| x * x).sum::<f64>().sqrt();
         let vector: Vec<f64> = raw.iter().map(|x| x / norm).collect();
         script = script.then("items", json!({"item_id": format!("i{n}"), "vector": vector}));
     }
+    script
+}
+
+/// Users who look at items of one kind and buy those of the other, outside of requests, and who are not known to leave any; from
+/// one round on it is asked what they would take.
+pub fn purchases(seed: u64, rounds: u64, asked_from: u64) -> Script {
+    let mut dice = Dice(seed);
+    let mut script = catalogue(&mut dice, 400);
+    for n in 0..rounds {
+        let user = dice.below(24);
+        let (user_id, time) = (format!("u{user}"), n as i64 * 1000);
+        let of_kind = |dice: &mut Dice, kind: u64| format!("i{}", dice.below(200) * 2 + kind % 2);
+        let (seen, bought) = (of_kind(&mut dice, user + 1), of_kind(&mut dice, user));
+        script = script.then("events", json!({"user_id": user_id, "type": "view", "time": time, "item_id": seen}));
+        script = script.then("feedback", json!({"user_id": user_id, "time": time, "item_id": bought, "label": 1}));
+        if n >= asked_from {
+            let names: Vec<String> = (0..4).map(|_| format!("i{}", dice.below(400))).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            script = script.asks(&format!("r{n}"), &user_id, &names);
+        }
+    }
+    script
+}
+
+/// Users who take what is like what they looked at.
+pub fn tastes(seed: u64, rounds: u64) -> Script {
+    let mut dice = Dice(seed);
+    let mut script = catalogue(&mut dice, 40);
     for n in 0..rounds {
         let user = dice.below(24);
         let taste = |dice: &mut Dice| dice.below(20) * 2 + user % 2;
@@ -206,6 +234,29 @@ fn models_learn_from_feedback_and_answer() {
         assert!(versions.len() >= 3, "{model}: versions {versions:?}");
         assert!(auc > 0.9, "{model}: AUC {auc}");
     }
+}
+
+#[test]
+fn what_users_take_is_learned_beside_what_the_log_named_of_late() {
+    let (rounds, asked_from) = (3000, 2700);
+    let learned = |negatives: u64| {
+        let settings = [
+            ("partitions", 2.into()),
+            ("device", "cpu".into()),
+            ("sdim.enabled", true.into()),
+            ("muse.enabled", true.into()),
+            ("sdim.dim", 8.into()),
+            ("candidates.negatives", negatives.into()),
+            ("candidates.batch_samples", 64.into()),
+            ("candidates.version_steps", 8.into()),
+        ];
+        let (answers, dead) = purchases(3, rounds, asked_from).answers(&settings);
+        assert_eq!((answers.len() as u64, dead), (rounds - asked_from, Vec::new()));
+        ["sdim", "muse"].map(|model| judge(&answers, model, asked_from..rounds).0)
+    };
+    let (alone, beside) = (learned(0), learned(4));
+    assert!(beside.iter().all(|auc| *auc > 0.85), "with negatives: AUC {beside:?}");
+    assert!(alone.iter().all(|auc| *auc < 0.85), "of positives alone: AUC {alone:?}");
 }
 
 /// The AUC of a model's answers to some rounds of [`tastes`], against what the users like, and its versions.

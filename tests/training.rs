@@ -11,7 +11,7 @@ use pipeline::run::run;
 use serde_json::{Value, json};
 
 use crate::path::config;
-use crate::scores::{Script, judge, tastes};
+use crate::scores::{Script, judge, purchases, tastes};
 
 const TOPICS: [&str; 4] = ["items", "events", "candidates", "feedback"];
 
@@ -105,13 +105,57 @@ fn the_same_records_are_the_same_model_and_more_passes_another_one() {
 }
 
 #[test]
+fn the_same_records_are_the_same_negatives_however_the_work_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = purchases(5, 300, 300);
+    write(&script, dir.path());
+    let learned = |negatives: &str, cuts: &[&str]| {
+        let mut arguments = vec!["muse", "--output", "muse.safetensors"];
+        let sets = [&["partitions=1", negatives], cuts].concat();
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let output = train(dir.path(), &arguments, &["items", "events", "feedback"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let model = pipeline::model::file::load(&dir.path().join("muse.safetensors")).unwrap();
+        (told["targets"].as_u64().unwrap(), model)
+    };
+    let first = learned("candidates.negatives=3", &[]);
+    let cuts: [&[&str]; 2] = [
+        &["engine.commit_interval_ms=1", "engine.batch_rows=7"],
+        &["engine.workers=2", "engine.commit_interval_ms=3", "state.memory_limit=1000B"],
+    ];
+    for cut in cuts {
+        assert!(learned("candidates.negatives=3", cut) == first, "{cut:?}");
+    }
+    // The first purchases come while nothing else was named.
+    assert!((1190..=1200).contains(&first.0), "{} labeled candidates of 300 purchases", first.0);
+    assert_eq!(learned("candidates.negatives=0", &[]).0, 300);
+    let few = learned("candidates.negatives=3", &["candidates.recent_items_max=20"]);
+    assert!(few.0 > 1000 && few != first, "of fewer items others are drawn");
+}
+
+#[test]
+fn muse_answers_in_the_form_of_the_paper_too() {
+    let (dir, rounds) = (tempfile::tempdir().unwrap(), 300);
+    write(&tastes(3, 1500), dir.path());
+    let (file, _) = trained(dir.path(), "muse", &["--set", "muse.attention=paper"]);
+    let about = pipeline::model::file::load(Path::new(&file)).unwrap().about;
+    assert_eq!(about["attention"], "paper");
+    let form = [("muse.attention", "paper".into()), ("sdim.enabled", false.into()), ("muse.start", file.into())];
+    let (answers, dead) = tastes(4, rounds).answers(&[settings(), form.into()].concat());
+    assert_eq!((answers.len() as u64, dead), (rounds, Vec::new()));
+    let (auc, _) = judge(&answers, "muse", 0..rounds);
+    assert!(auc > 0.85, "AUC {auc}");
+}
+
+#[test]
 fn a_file_that_does_not_fit_is_refused_with_what_to_set() {
     let dir = tempfile::tempdir().unwrap();
     write(&tastes(6, 60), dir.path());
     let [sdim, muse] = ["sdim", "muse"].map(|model| trained(dir.path(), model, &[]).0);
     let missing = dir.path().join("missing.safetensors").to_str().unwrap().to_string();
     type Case<'a> = (&'a str, &'a str, Option<(&'a str, Value)>, &'a [&'a str]);
-    let cases: [Case<'_>; 5] = [
+    let cases: [Case<'_>; 6] = [
         ("sdim.start", &muse, None, &["model `muse`", "wellspring train sdim"]),
         ("muse.start", &sdim, None, &["model `sdim`", "wellspring train muse"]),
         (
@@ -121,6 +165,12 @@ fn a_file_that_does_not_fit_is_refused_with_what_to_set() {
             &["place", "price", "set candidates.features"],
         ),
         ("sdim.start", &sdim, Some(("sdim.dim", 4.into())), &["vectors of 8", "sdim.dim"]),
+        (
+            "muse.start",
+            &muse,
+            Some(("muse.attention", "paper".into())),
+            &["`released`", "muse.attention=paper", "set muse.attention=released"],
+        ),
         ("sdim.start", &missing, None, &["missing.safetensors"]),
     ];
     for (start, file, other, parts) in cases {

@@ -111,6 +111,7 @@ impl Evaluate {
                 VectorSource::CoOccurrence => Source::CoOccurrence,
             },
             hash: Hash { bits: config.sdim.bits, group_bits: config.sdim.group_bits },
+            sa_ta: config.muse.attention.into(),
             epochs: self.epochs.max(1),
             rows: self.rows.clone(),
             seed: SEED,

@@ -1,7 +1,7 @@
 //! The value of every setting that is not set.
 
 use super::{
-    CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings,
+    Attention, CandidateSettings, Config, Device, Emit, EngineSettings, EventSettings, HistorySettings, HttpSettings,
     ItemSettings, ItemVectors, KafkaSettings, Learn, LogFormat, LogSettings, MuseSettings, PromptTppSettings, Role,
     Route, SdimSettings, Size, StateSettings, TopicSettings, Unlabeled, VectorSource, ViewSettings,
 };
@@ -110,6 +110,8 @@ impl Default for CandidateSettings {
             feedback_wait_ms: 600_000,
             feedback_wait_bytes: Size(16 << 20),
             unlabeled: Unlabeled::Ignored,
+            negatives: 0,
+            recent_items_max: 4096,
             learn: true,
             batch_samples: 512,
             version_steps: 16,
@@ -144,7 +146,7 @@ impl Default for ItemSettings {
 
 impl Default for MuseSettings {
     fn default() -> Self {
-        Self { enabled: false, found: 50, start: None }
+        Self { enabled: false, found: 50, attention: Attention::Released, start: None }
     }
 }
 

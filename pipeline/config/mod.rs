@@ -14,6 +14,7 @@ use std::time::Duration;
 use schemas::event::{ColumnType, EventColumns};
 use serde::{Deserialize, Serialize};
 
+mod attention;
 mod defaults;
 pub mod error;
 pub mod layers;
@@ -23,6 +24,7 @@ pub mod settings;
 mod size;
 mod span;
 
+pub use attention::Attention;
 pub use error::ConfigError;
 pub use load::load;
 
@@ -261,6 +263,10 @@ pub struct CandidateSettings {
     pub feedback_wait_bytes: Size,
     /// What candidates are of which no feedback said anything.
     pub unlabeled: Unlabeled,
+    /// Negatives that are drawn beside an item that was taken without a request.
+    pub negatives: usize,
+    /// Of so many items that events named last they are drawn, of one by-user partition.
+    pub recent_items_max: usize,
     /// Whether models go on learning.
     pub learn: bool,
     /// Labeled candidates of a step, about.
@@ -295,6 +301,8 @@ pub struct MuseSettings {
     pub enabled: bool,
     /// Behaviors that are found for a candidate.
     pub found: usize,
+    /// The form of the attention over them.
+    pub attention: Attention,
     /// A model to start from.
     pub start: Option<PathBuf>,
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use schemas::request::Request;
+use schemas::request;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::DecodeError;
@@ -36,17 +36,18 @@ impl Candidates<'_> {
     }
 }
 
-impl From<Candidates<'_>> for Request {
+impl From<Candidates<'_>> for request::Candidates {
     fn from(Candidates { request_id, user_id, time, item_ids, features }: Candidates<'_>) -> Self {
         let known = |number: f32| Some(number).filter(|number| number.is_finite());
         let features = features.into_iter().map(|(name, of)| (name.into_owned(), of.into_iter().map(known).collect()));
-        Self::Candidates(schemas::request::Candidates {
+        Self {
             request_id: request_id.into_owned(),
             user_id: user_id.into_owned(),
             time,
             item_ids: item_ids.into_iter().map(Cow::into_owned).collect(),
             features: features.collect(),
-        })
+            appended_ms: None,
+        }
     }
 }
 
@@ -180,12 +181,10 @@ mod tests {
     #[test]
     fn a_request_travels_whole_where_it_is_not_too_large() {
         let text = r#"{"request_id":"r","user_id":"u","time":1,"item_ids":["a",2],"features":{"x":[1,1e39]}}"#;
-        let request = decode(text).unwrap();
-        let error = request.clone().within(1).unwrap_err().to_string();
+        let read = decode(text).unwrap();
+        let error = read.clone().within(1).unwrap_err().to_string();
         assert!(error.contains("has 2 items, more than candidates.items_max = 1"), "{error}");
-        let Request::Candidates(asked) = request.within(2).unwrap().into() else {
-            panic!("candidates stay candidates")
-        };
+        let asked: request::Candidates = read.within(2).unwrap().into();
         assert_eq!((asked.item_ids, &asked.features["x"]), (vec!["a".into(), "2".into()], &vec![Some(1.0), None]));
     }
 

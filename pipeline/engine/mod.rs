@@ -31,6 +31,7 @@ use crate::encode::{EncodeError, Encoders, Heard};
 use crate::log::transaction::TaskOffset;
 use crate::log::{Incoming, Log, Offset, TopicPartition};
 use crate::metrics::{Stage as Meter, Work, thread_cpu};
+use crate::rank::RankRoom;
 use crate::snapshot::scheduler::Scheduler;
 use crate::stage::{Stage, StageError};
 
@@ -97,6 +98,9 @@ impl Engine {
         self.encoders.encode(&mut self.fold, &heard, staged)?;
         if let Some((scored, trivial)) = self.encoders.take_scored() {
             self.meter.all().learning().record(&scored, trivial);
+        }
+        for (model, judged) in self.encoders.rank.iter_mut().flat_map(RankRoom::take_judged) {
+            self.meter.all().answers().record(model, &judged);
         }
         self.fold.release()?;
         self.meter.spend(Work::Encode, cpu);
@@ -325,6 +329,9 @@ impl Stage for Engine {
     }
 
     fn committed(&mut self) {
+        if let Some(rank) = &mut self.encoders.rank {
+            self.meter.answered(rank.take_given());
+        }
         for task in self.tasks.values_mut() {
             task.committed = task.committed.max(task.next);
             if task.minimum.in_force() == i64::MAX && !std::mem::replace(&mut task.ended, true) {

@@ -10,10 +10,11 @@
 //! changes at a record of the log, and a user's event is judged by the forecast from what had arrived before it.
 //!
 //! # Layout
-//! - this file: [`ForecastRoom`]. [`window`]: users' events as the network takes them. [`said`]: a forecast as it is kept.
+//! - this file: [`ForecastRoom`]. [`window`]: users' events as the network takes them; [`past`]: as they were. [`said`]: a forecast as it is kept.
 //! - [`scored`], [`trivial`]: how well it does, beside the best trivial forecast. [`shown`]: a forecast as the page draws it.
 //! - [`samples`]: what is learned from. [`version`]: a model that can be asked. [`vocabulary`]: its types. [`record`]: the output.
 
+pub mod past;
 pub mod record;
 pub mod said;
 pub mod samples;
@@ -33,6 +34,7 @@ use schemas::output::{Emit, Output, Record};
 use shaders::Device;
 use shaders::prompt_tpp::NEVER_MS;
 
+use self::past::newest_then;
 use self::said::Said;
 use self::samples::Sampler;
 use self::scored::Scores;
@@ -257,10 +259,10 @@ impl ForecastRoom {
             self.versions.get_mut(&version).expect("a version in force was built");
         let (config, mut windows, mut asked) = (&self.config, Windows::default(), Vec::new());
         for touched in users {
-            for arrived in asked_after(config.emit, fold, touched) {
-                let newest = add_window(&mut windows, fold, vocabulary, (touched, arrived), config);
-                asked.extend(newest.map(|newest| (touched, Asked { arrived, newest })));
-            }
+            let after = asked_after(config.emit, fold, touched);
+            let newest = add_windows(&mut windows, fold, vocabulary, (touched, &after), config);
+            let known = after.into_iter().zip(newest).filter_map(|(arrived, newest)| newest.map(|row| (arrived, row)));
+            asked.extend(known.map(|(arrived, newest)| (touched, Asked { arrived, newest })));
         }
         let forecasts = network.forecast(&windows.batch())?;
         let mut before: Option<(u32, usize, Said)> = None;
@@ -307,34 +309,38 @@ fn asked_after(emit: EmitMode, fold: &Fold, touched: &TouchedUser<'_>) -> Vec<us
     before.into_iter().chain([all]).collect()
 }
 
-/// Adds the window of a user's newest events as it was when so many of his rows had arrived; gives the newest row in it, none
-/// where there is none.
-fn add_window(
+/// Adds the windows of a user's newest events as they were when so many of his rows had arrived; gives the newest row in each,
+/// none where there is none.
+fn add_windows(
     windows: &mut Windows,
     fold: &Fold,
     vocabulary: &Vocabulary,
-    (touched, arrived): (&TouchedUser<'_>, usize),
+    (touched, asked): (&TouchedUser<'_>, &[usize]),
     ForecastConfig { cut, bounds, .. }: &ForecastConfig,
-) -> Option<u32> {
-    let later = &touched.arrived[arrived..];
-    let rank = (touched.ordinal as usize).saturating_sub(later.len());
-    let most = (rank - cut.first(rank)).min(bounds.history_max_events);
-    let mut rows: Vec<u32> = if later.is_empty() {
-        fold.newest(touched.user, most).collect()
-    } else {
-        // His history as it was: what has left it since stood before all that is in it.
-        let mut later = later.to_vec();
-        later.sort_unstable();
-        let rows = touched.left.iter().copied().chain(fold.newest(touched.user, usize::MAX));
-        let rows: Vec<u32> = rows.filter(|row| later.binary_search(row).is_err()).collect();
-        rows[rows.len().saturating_sub(most)..].to_vec()
+) -> Vec<Option<u32>> {
+    let all = touched.arrived.len();
+    let most = |arrived: usize| {
+        let rank = (touched.ordinal as usize).saturating_sub(all - arrived);
+        (rank - cut.first(rank)).min(bounds.history_max_events)
     };
-    let newest = *rows.last()?;
-    if let Some(ttl_ms) = bounds.history_ttl_ms {
-        let oldest_ms = fold.time(newest).saturating_sub(ttl_ms);
-        rows.retain(|&row| fold.time(row) >= oldest_ms);
-    }
-    rows.iter().for_each(|&row| windows.event(vocabulary.place(fold.kind(row)), fold.time(row)));
-    windows.end(rows.len() as u32, NEVER_MS);
-    Some(newest)
+    let asked: Vec<(usize, usize)> = asked.iter().map(|&arrived| (arrived, most(arrived))).collect();
+    // So many of the newest are enough, whatever had not arrived yet.
+    let needed = asked.iter().map(|(arrived, most)| most + all - arrived).max().unwrap_or(0);
+    let mut rows: Vec<u32> = fold.newest(touched.user, needed).collect();
+    // What has left his history since stood before all that is in it.
+    let left = touched.left.len().saturating_sub(needed - rows.len());
+    rows.splice(0..0, touched.left[left..].iter().copied());
+    let mut newest_rows = Vec::with_capacity(asked.len());
+    newest_then(&rows, touched.arrived, &asked, |rows| {
+        let Some(&newest) = rows.last() else { return newest_rows.push(None) };
+        let oldest_ms = bounds.history_ttl_ms.map_or(i64::MIN, |ttl_ms| fold.time(newest).saturating_sub(ttl_ms));
+        let mut events = 0;
+        for &row in rows.iter().filter(|row| fold.time(**row) >= oldest_ms) {
+            windows.event(vocabulary.place(fold.kind(row)), fold.time(row));
+            events += 1;
+        }
+        windows.end(events, NEVER_MS);
+        newest_rows.push(Some(newest));
+    });
+    newest_rows
 }

@@ -36,6 +36,8 @@ pub(super) async fn overview(State(page): State<Page>, RawQuery(query): RawQuery
         ("late_rows", "wellspring_late_total"),
         ("duplicates", "wellspring_duplicates_total"),
         ("errors", "wellspring_errors_total"),
+        ("requests_answered", "wellspring_requests_answered_total"),
+        ("candidates_answered", "wellspring_candidates_answered_total"),
         ("snapshots", "wellspring_snapshots_total"),
         ("snapshot_failures", "wellspring_snapshot_failures_total"),
     ];
@@ -52,6 +54,7 @@ pub(super) async fn overview(State(page): State<Page>, RawQuery(query): RawQuery
             "instance": page.instance,
             "version": env!("CARGO_PKG_VERSION"),
             "ready": page.metrics.is_ready(),
+            "answers": page.answers,
             "uptime_s": page.started.elapsed().as_secs(),
             "now": history.now(),
             "totals": totals,
@@ -85,6 +88,13 @@ fn stage(reading: &Reading, role: &str) -> Value {
 /// `GET /api/learning`: how well forecasts do, the version in force, how the prompt pool is used.
 pub(super) async fn learning(State(page): State<Page>) -> Response {
     answer(StatusCode::OK, &page.metrics.learning().json())
+}
+
+/// `GET /api/answers`: how each model's answers did on the feedback that came after them, beside the observed rate's.
+pub(super) async fn answers(State(page): State<Page>) -> Response {
+    let mut told = page.metrics.answers().json();
+    told["enabled"] = page.answers.into();
+    answer(StatusCode::OK, &told)
 }
 
 /// `GET /api/users`: ids of a few users in memory.

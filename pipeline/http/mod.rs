@@ -58,6 +58,8 @@ struct Page {
     metrics: Metrics,
     app: Arc<str>,
     instance: Arc<str>,
+    /// Whether candidates are answered.
+    answers: bool,
     started: Instant,
     history: Arc<Mutex<History>>,
     token: Option<Token>,
@@ -94,7 +96,8 @@ pub fn start(config: &Config, metrics: Metrics) -> Result<Option<Http>, HttpErro
     let listener = runtime.block_on(TcpListener::bind(listen)).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let (app, instance) = (config.app.as_str().into(), config.instance.as_str().into());
-    let page = Page { metrics, app, instance, started: Instant::now(), history: Arc::default(), token };
+    let (answers, started, history) = (config.candidates.enabled, Instant::now(), Arc::default());
+    let page = Page { metrics, app, instance, answers, started, history, token };
     let (end, ended) = oneshot::channel::<()>();
     let serve = move || {
         let wait = async move {
@@ -131,6 +134,7 @@ fn routes(page: Page) -> Router {
     Router::new()
         .route("/api/overview", get(api::overview))
         .route("/api/learning", get(api::learning))
+        .route("/api/answers", get(api::answers))
         .route("/api/users", get(api::users))
         .route("/api/users/{id}", get(api::user))
         .route("/metrics", get(metrics))

@@ -38,7 +38,14 @@ impl Since<'_> {
     }
 
     fn latency_ms(&self, role: &str, quantile: f64) -> Option<f64> {
-        let name = "wellspring_event_to_commit_seconds";
+        self.quantile_ms("wellspring_event_to_commit_seconds", role, quantile)
+    }
+
+    fn answer_ms(&self, quantile: f64) -> Option<f64> {
+        self.quantile_ms("wellspring_request_to_answer_seconds", "engine", quantile)
+    }
+
+    fn quantile_ms(&self, name: &str, role: &str, quantile: f64) -> Option<f64> {
         self.now.quantile_since(self.long_before, name, role, quantile).map(|seconds| seconds * 1000.0)
     }
 
@@ -54,7 +61,7 @@ impl Since<'_> {
 type Figure = fn(&Since<'_>) -> Option<f64>;
 
 /// The names of the figures, units last, and how they are read.
-const COLUMNS: [(&str, Figure); 16] = [
+const COLUMNS: [(&str, Figure); 20] = [
     ("router_records_in_per_s", |since| since.rate(|now| now.of_role("wellspring_records_in_total", "router"))),
     ("engine_rows_folded_per_s", |since| since.rate_of("wellspring_rows_folded_total")),
     ("records_out_per_s", |since| since.rate(Since::records_out)),
@@ -71,6 +78,10 @@ const COLUMNS: [(&str, Figure); 16] = [
     ("users", |since| Some(since.now.total("wellspring_users"))),
     ("users_in_memory", |since| Some(since.now.total("wellspring_users_resident"))),
     ("state_bytes", |since| Some(since.now.total("wellspring_state_bytes"))),
+    ("requests_per_s", |since| since.rate_of("wellspring_requests_answered_total")),
+    ("candidates_per_s", |since| since.rate_of("wellspring_candidates_answered_total")),
+    ("request_to_answer_p50_ms", |since| since.answer_ms(0.5)),
+    ("request_to_answer_p99_ms", |since| since.answer_ms(0.99)),
 ];
 
 /// A bounded ring of samples.

@@ -3,23 +3,27 @@
 //! ```text
 //! request ─► look: history, vectors, counters ─► sight ─► models in force ─► scores     (at the transaction's end)
 //!                                                   └► waits for feedback ─► samples    (in the transaction that heard it)
+//! feedback without a request ─► look, beside negatives of the recent log ─► samples
 //! ```
 //! A request stands in its user's log among his rows, so its answer sees exactly the events before it. What it sees is read
 //! there and then, once; scores and samples are made of it.
 //!
 //! # Layout
 //! - [`look`]: from history, vectors and counters to a [`sight`]. [`tally`]: what a task counts of items and users.
-//! - [`pending`]: requests that wait for feedback.
-//! - [`version`]: models in force. [`record`]: the answer.
+//! - [`pending`]: requests that wait for feedback. [`recent`]: negatives where there was no request.
+//! - [`scorer`], [`version`]: models in force. [`record`]: the answer. [`judge`]: how answers did.
 
+pub mod judge;
 pub mod look;
 pub mod pending;
+pub mod recent;
 pub mod record;
+pub mod scorer;
 pub mod sight;
 pub mod tally;
 pub mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use operators::Fold;
@@ -30,12 +34,15 @@ use shaders::Device;
 use shaders::ranking::Long;
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::judge::{Answered, Judge, Judged};
 use self::look::{Eyes, ITEM_RATE, LookConfig};
-use self::pending::{Patience, Pending};
+use self::pending::{Heard, Patience, Pending};
+use self::recent::Recent;
 use self::record::{Opinion, probability};
+use self::scorer::Scorer;
 use self::sight::Sight;
 use self::tally::{Bounds, Tally, key};
-use self::version::{About, Version};
+use self::version::About;
 use crate::encode::ItemSource;
 use crate::forecast::version::VersionError;
 use crate::model::ModelError;
@@ -52,6 +59,10 @@ pub struct RankConfig {
     pub patience: Patience,
     /// Of what requests so many percent are learned from.
     pub sample_percent: u64,
+    /// Items that are drawn as negatives beside one that was taken without a request.
+    pub negatives: usize,
+    /// Items that events named of late, of one partition: negatives are drawn of them.
+    pub recent_items_max: usize,
 }
 
 /// Why candidates are not answered.
@@ -69,8 +80,8 @@ pub enum RankError {
     /// A snapshot's counters cannot be read.
     #[error("counters: {0}")]
     Counters(#[from] RatesError),
-    /// A snapshot's requests cannot be read.
-    #[error("requests that wait for feedback: {0}")]
+    /// A snapshot's requests or recent items cannot be read.
+    #[error("requests that wait for feedback, recent items: {0}")]
     Pending(#[from] postcard::Error),
 }
 
@@ -89,21 +100,11 @@ pub const MODELS: [(Room, Long); 2] = [(Room::Sdim, Long::Sdim), (Room::Muse, Lo
 /// The version of model `sdim` that is the frozen hash alone, and scores nothing.
 pub const HASH_VERSION: u64 = crate::encode::record::MODEL_VERSION;
 
-/// A model that may have versions.
-struct Scorer {
-    room: Room,
-    long: Long,
-    shelf: Arc<Shelf>,
-    /// Versions in force, by task.
-    in_force: BTreeMap<i32, u64>,
-    /// Those that were built, by the number in force: compaction may have left only a newer one.
-    versions: BTreeMap<u64, Version>,
-}
-
 /// What is kept of a task.
 struct Task {
     tally: Tally,
     pending: Pending,
+    recent: Recent,
 }
 
 /// The room that answers candidates, of one worker.
@@ -114,6 +115,9 @@ pub struct RankRoom {
     scorers: Vec<Scorer>,
     tasks: BTreeMap<i32, Task>,
     waiting: Vec<Waiting>,
+    judge: Judge,
+    /// Answers since the last call of [`RankRoom::take_given`].
+    given: Vec<Given>,
     value: Vec<u8>,
 }
 
@@ -122,6 +126,16 @@ struct Waiting {
     task: i32,
     asked: Candidates,
     sight: Sight,
+    answered: Answered,
+}
+
+/// An answer that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// When its request was appended to topic `candidates`, ms since 1970, where the log says so.
+    pub appended_ms: Option<i64>,
+    /// Its candidates.
+    pub candidates: usize,
 }
 
 impl RankRoom {
@@ -138,11 +152,12 @@ impl RankRoom {
         let eyes = Eyes::new(config.look.clone(), &device, items)?;
         let scorer = |(room, long): (Room, Long)| {
             let (_, shelf) = shelves.iter().find(|(of, _)| *of == room)?;
-            let (in_force, versions) = Default::default();
-            Some(Scorer { room, long, shelf: Arc::clone(shelf), in_force, versions })
+            Some(Scorer::new(room, long, Arc::clone(shelf)))
         };
         let scorers = MODELS.into_iter().filter_map(scorer).collect();
-        Ok(Self { config, device, eyes, scorers, tasks: BTreeMap::new(), waiting: Vec::new(), value: Vec::new() })
+        let (tasks, judge) = (BTreeMap::new(), Judge::default());
+        let (waiting, given, value) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { config, device, eyes, scorers, tasks, waiting, judge, given, value })
     }
 
     /// A task begins with what [`RankRoom::export`] gave; with nothing where it begins without state.
@@ -150,25 +165,26 @@ impl RankRoom {
     /// # Errors
     /// Where the bytes are something else.
     pub fn begin(&mut self, task: i32, bytes: Option<&[u8]>) -> Result<(), RankError> {
-        let bounds = self.config.bounds;
-        let (tally, pending) = match bytes {
-            None => (Tally::new(bounds), Pending::default()),
+        let (bounds, recent_max) = (self.config.bounds, self.config.recent_items_max);
+        let (tally, pending, recent) = match bytes {
+            None => (Tally::new(bounds), Pending::default(), Recent::new(recent_max)),
             Some(bytes) => {
                 let short = RatesError::Length(8, bytes.len());
                 let (length, rest) = bytes.split_first_chunk::<8>().ok_or(short)?;
-                let (tally, pending) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or(short)?;
-                (Tally::from_bytes(bounds, tally)?, Pending::from_bytes(pending)?)
+                let (tally, rest) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or(short)?;
+                let (pending, recent) = Pending::from_bytes(rest)?;
+                (Tally::from_bytes(bounds, tally)?, pending, Recent::from_bytes(recent_max, recent)?)
             }
         };
-        self.tasks.insert(task, Task { tally, pending });
+        self.tasks.insert(task, Task { tally, pending, recent });
         Ok(())
     }
 
     /// What is kept of a task beside its users.
     pub fn export(&self, task: i32) -> Option<Vec<u8>> {
-        let Task { tally, pending } = self.tasks.get(&task)?;
+        let Task { tally, pending, recent } = self.tasks.get(&task)?;
         let tally = tally.to_bytes();
-        Some([&(tally.len() as u64).to_le_bytes()[..], &tally, &pending.to_bytes()].concat())
+        Some([&(tally.len() as u64).to_le_bytes()[..], &tally, &pending.to_bytes(), &recent.to_bytes()].concat())
     }
 
     /// Another worker has the task now.
@@ -183,9 +199,13 @@ impl RankRoom {
     /// Counts what was folded since the last call.
     pub fn count(&mut self, fold: &mut Fold) {
         for arrival in fold.take_arrivals() {
-            let Some(Task { tally, pending }) = self.tasks.get_mut(&arrival.task) else { continue };
+            let Some(Task { tally, pending, recent }) = self.tasks.get_mut(&arrival.task) else { continue };
             match arrival.row {
-                Some(row) => tally.behavior(arrival.user, fold.row(row).item_id),
+                Some(row) => {
+                    let item_id = fold.row(row).item_id;
+                    tally.behavior(arrival.user, item_id);
+                    item_id.into_iter().for_each(|item_id| recent.named(item_id));
+                }
                 None => {
                     tally.forget(arrival.user);
                     pending.forget(arrival.user);
@@ -206,14 +226,25 @@ impl RankRoom {
         given: &Feedback,
         out: &mut dyn Emit,
     ) -> Result<(), RankError> {
-        let Some(Task { tally, pending }) = self.tasks.get_mut(&task) else { return Ok(()) };
+        let Some(Task { tally, pending, recent }) = self.tasks.get_mut(&task) else { return Ok(()) };
+        let learns = self.config.sample_percent > 0 && !muted && !self.scorers.is_empty();
         let sample = match (&given.request_id, &given.item_id) {
-            (Some(request_id), item_id) => pending.hear(request_id, item_id.as_deref(), given.label),
-            (None, Some(item_id)) if self.config.sample_percent > 0 && !muted && !self.scorers.is_empty() => {
+            (Some(request_id), item_id) => {
+                pending.hear(request_id, item_id.as_deref(), given.label).map(|Heard { sample, places, answered }| {
+                    self.judge.hear(answered, places, given.label);
+                    sample
+                })
+            }
+            (None, Some(item_id)) if learns => {
+                let negatives = if given.label { self.config.negatives } else { 0 };
+                let negatives = negatives_of(fold, slot, recent, (given, item_id), negatives);
+                let item_ids = [item_id.as_str()].into_iter().chain(negatives).map(str::to_owned).collect();
                 let Feedback { user_id, time, .. } = given.clone();
-                let asked = Candidates { user_id, time, item_ids: vec![item_id.clone()], ..Candidates::default() };
+                let asked = Candidates { user_id, time, item_ids, ..Candidates::default() };
                 let sight = self.eyes.look(fold, slot, tally, &asked)?;
-                Some(sight.pick(&[0], given.label))
+                let mut sample = sight.pick(&(0..sight.len()).collect::<Vec<_>>(), false);
+                sample.labels[0] = given.label;
+                Some(sample)
             }
             (None, _) => None,
         };
@@ -241,22 +272,23 @@ impl RankRoom {
         asked: Candidates,
         out: &mut dyn Emit,
     ) -> Result<(), RankError> {
-        let Some(Task { tally, pending }) = self.tasks.get_mut(&task) else { return Ok(()) };
+        let Some(Task { tally, pending, .. }) = self.tasks.get_mut(&task) else { return Ok(()) };
         let learned_from =
             !self.scorers.is_empty() && xxh3_64(asked.request_id.as_bytes()) % 100 < self.config.sample_percent;
         if muted && !learned_from {
             return Ok(());
         }
-        let sight = self.eyes.look(fold, slot, tally, &asked)?;
+        let (sight, answered) = (self.eyes.look(fold, slot, tally, &asked)?, Answered::default());
         if learned_from {
-            let user = key(&asked.user_id);
-            let gone = pending.add(&asked.request_id, user, asked.time, sight.clone(), &self.config.patience);
-            if !muted {
-                gone.into_iter().for_each(|sample| self.emit(task, sample, out));
+            let of = (key(&asked.user_id), asked.time);
+            let gone = pending.add(&asked.request_id, of, sight.clone(), answered.clone(), &self.config.patience);
+            for Heard { sample, places, answered } in gone.into_iter().filter(|_| !muted) {
+                self.judge.hear(answered, places, false);
+                self.emit(task, sample, out);
             }
         }
         if !muted {
-            self.waiting.push(Waiting { task, asked, sight });
+            self.waiting.push(Waiting { task, asked, sight, answered });
         }
         Ok(())
     }
@@ -282,9 +314,7 @@ impl RankRoom {
         if scorer.room == Room::Sdim && version <= HASH_VERSION {
             return Ok(());
         }
-        scorer.in_force.insert(task, version);
-        let needed: Vec<u64> = scorer.in_force.values().copied().collect();
-        scorer.versions.retain(|number, _| needed.contains(number));
+        scorer.adopt(task, version);
         Ok(())
     }
 
@@ -298,11 +328,8 @@ impl RankRoom {
     /// # Errors
     /// Where a version in force cannot be had, or the device fails.
     pub fn answer(&mut self, out: &mut dyn Emit) -> Result<(), RankError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let about = About { inputs: self.config.look.inputs(), dim: self.config.look.dim, targets: 0 };
-        for Waiting { task, asked, sight } in std::mem::take(&mut self.waiting) {
+        let about = About { inputs: self.config.look.inputs(), dim: self.config.look.dim, ..About::default() };
+        for Waiting { task, asked, sight, answered } in std::mem::take(&mut self.waiting) {
             let mut opinions = Vec::new();
             for scorer in &mut self.scorers {
                 opinions.extend(scorer.score(&mut self.device, &about, task, &sight)?);
@@ -312,8 +339,24 @@ impl RankRoom {
             record::write(&asked, &rates, &opinions, &mut self.value);
             let (key, value) = (Some(asked.request_id.as_bytes()), Some(self.value.as_slice()));
             out.emit(task, Record { output: Output::Scores, partition: task, key, value, headers: &[] });
+            self.given.push(Given { appended_ms: asked.appended_ms, candidates: asked.item_ids.len() });
+            let of = |Opinion { model, scores, .. }: Opinion| {
+                (model, scores.into_iter().map(probability).collect::<Vec<_>>())
+            };
+            answered.tell(rates, opinions.into_iter().map(of).collect());
         }
+        self.judge.judge();
         Ok(())
+    }
+
+    /// Answers since the last call: those of a transaction, where it is asked once it is committed.
+    pub fn take_given(&mut self) -> impl Iterator<Item = Given> {
+        self.given.drain(..)
+    }
+
+    /// How answers did on the feedback that has come since the last call, by model.
+    pub fn take_judged(&mut self) -> BTreeMap<&'static str, Vec<Judged>> {
+        self.judge.take()
     }
 
     /// Bytes that the answers which wait will take, about.
@@ -323,34 +366,19 @@ impl RankRoom {
     }
 }
 
-impl Scorer {
-    /// What the version in force for a task says of a request; none where there is none.
-    fn score(
-        &mut self,
-        device: &mut Device,
-        about: &About,
-        task: i32,
-        sight: &Sight,
-    ) -> Result<Option<Opinion>, RankError> {
-        let Some(&version) = self.in_force.get(&task) else { return Ok(None) };
-        match self.score_by(version, device, about, sight) {
-            Err(error) if error.is_device_lost() => {
-                tracing::warn!("{error}: it is opened again");
-                *device = device.reopen()?;
-                self.versions.clear();
-                self.score_by(version, device, about, sight).map(Some)
-            }
-            opinion => opinion.map(Some),
-        }
+/// Items for a user, in `slot` where he is known, that he might have taken in place of the one of this feedback; `count` at
+/// most.
+fn negatives_of<'a>(
+    fold: &Fold,
+    slot: Option<u32>,
+    recent: &'a Recent,
+    (given, item_id): (&Feedback, &str),
+    count: usize,
+) -> Vec<&'a str> {
+    if count == 0 {
+        return Vec::new();
     }
-
-    fn score_by(&mut self, version: u64, device: &Device, about: &About, sight: &Sight) -> Result<Opinion, RankError> {
-        if !self.versions.contains_key(&version) {
-            let model = self.shelf.get(version)?;
-            self.versions.insert(version, Version::build(device, self.long, &model, about)?);
-        }
-        let built = self.versions.get_mut(&version).expect("it was built");
-        let scores = built.score(&[sight])?;
-        Ok(Opinion { model: self.room.name(), version: built.number, scores })
-    }
+    let history = slot.into_iter().flat_map(|slot| fold.newest(slot, usize::MAX));
+    let met: HashSet<u64> = history.filter_map(|row| fold.row(row).item_id).map(key).collect();
+    recent.draw(count, recent::seed(&given.user_id, given.time, item_id), item_id, &met)
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::judge::Answered;
 use super::sight::Sight;
 
 /// How long requests wait for feedback, and how many.
@@ -26,6 +27,9 @@ struct Entry {
     sight: Sight,
     /// (candidates): of which something was said.
     heard: Vec<bool>,
+    /// What it was answered, here and now: no part of the state.
+    #[serde(skip)]
+    answered: Answered,
 }
 
 /// The requests of one by-user partition that wait. They are a function of its log.
@@ -38,31 +42,48 @@ pub struct Pending {
     newest_ms: i64,
 }
 
-/// A sample: what a request saw, with labels.
-pub type Sample = Sight;
+/// What is known of candidates of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// The sample: what the request saw of them, with labels.
+    pub sample: Sight,
+    /// Their places in the request.
+    pub places: Vec<usize>,
+    /// What was answered.
+    pub answered: Answered,
+}
 
 impl Pending {
-    /// A request begins to wait; gives what is known of those that wait no more. One whose name is there already takes its place.
-    pub fn add(&mut self, request_id: &str, user: u64, time_ms: i64, sight: Sight, patience: &Patience) -> Vec<Sample> {
+    /// A request of a user begins to wait, which `answered` will tell the answer of; gives what is known of those that wait no
+    /// more. One whose name is there already takes its place.
+    pub fn add(
+        &mut self,
+        request_id: &str,
+        (user, time_ms): (u64, i64),
+        sight: Sight,
+        answered: Answered,
+        patience: &Patience,
+    ) -> Vec<Heard> {
         self.remove(request_id);
         self.newest_ms = self.newest_ms.max(time_ms);
         self.bytes += sight.bytes() + request_id.len();
         let heard = vec![false; sight.len()];
-        self.by_id.insert(request_id.to_owned(), Entry { user, time_ms, sight, heard });
+        self.by_id.insert(request_id.to_owned(), Entry { user, time_ms, sight, heard, answered });
         self.order.push_back(request_id.to_owned());
         self.let_go(patience)
     }
 
-    /// Something was said of an item of a request, or of all its items; gives the sample, where the request waits and it was not
-    /// said before.
-    pub fn hear(&mut self, request_id: &str, item_id: Option<&str>, label: bool) -> Option<Sample> {
-        let Entry { sight, heard, .. } = self.by_id.get_mut(request_id)?;
+    /// Something was said of an item of a request, or of all its items; gives what is known by it, where the request waits and
+    /// it was not said before.
+    pub fn hear(&mut self, request_id: &str, item_id: Option<&str>, label: bool) -> Option<Heard> {
+        let Entry { sight, heard, answered, .. } = self.by_id.get_mut(request_id)?;
         let meant = |at: &usize| item_id.is_none_or(|item_id| sight.item_ids[*at] == item_id) && !heard[*at];
         // An item that stands twice in a request is one answer.
         let most = if item_id.is_some() { 1 } else { usize::MAX };
         let places: Vec<usize> = (0..heard.len()).filter(meant).take(most).collect();
         places.iter().for_each(|&at| heard[at] = true);
-        (!places.is_empty()).then(|| sight.pick(&places, label))
+        let is_news = !places.is_empty();
+        is_news.then(|| Heard { sample: sight.pick(&places, label), places, answered: answered.clone() })
     }
 
     /// A user is forgotten.
@@ -78,22 +99,22 @@ impl Pending {
         Some(entry)
     }
 
-    fn let_go(&mut self, patience: &Patience) -> Vec<Sample> {
-        let mut samples = Vec::new();
+    fn let_go(&mut self, patience: &Patience) -> Vec<Heard> {
+        let mut gone = Vec::new();
         while let Some(oldest) = self.order.front() {
             let waited_ms = self.newest_ms - self.by_id[oldest].time_ms;
             if waited_ms <= patience.wait_ms && self.bytes <= patience.bytes_max {
                 break;
             }
-            let Entry { sight, heard, .. } = self.by_id.remove(oldest).expect("who is in order waits");
+            let Entry { sight, heard, answered, .. } = self.by_id.remove(oldest).expect("who is in order waits");
             self.bytes -= sight.bytes() + oldest.len();
             self.order.pop_front();
             let rest: Vec<usize> = (0..heard.len()).filter(|&at| !heard[at]).collect();
             if patience.rest_is_negative && !rest.is_empty() {
-                samples.push(sight.pick(&rest, false));
+                gone.push(Heard { sample: sight.pick(&rest, false), places: rest, answered });
             }
         }
-        samples
+        gone
     }
 
     /// How many wait.
@@ -112,19 +133,19 @@ impl Pending {
         postcard::to_allocvec(&(self.newest_ms, entries)).expect("plain data becomes bytes")
     }
 
-    /// What [`Pending::to_bytes`] wrote.
+    /// What [`Pending::to_bytes`] wrote, and the bytes behind it.
     ///
     /// # Errors
     /// Where the bytes are something else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        let (newest_ms, entries): (i64, Vec<(String, Entry)>) = postcard::from_bytes(bytes)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), postcard::Error> {
+        let ((newest_ms, entries), rest): ((i64, Vec<(String, Entry)>), _) = postcard::take_from_bytes(bytes)?;
         let mut pending = Self { newest_ms, ..Self::default() };
         for (id, entry) in entries {
             pending.bytes += entry.sight.bytes() + id.len();
             pending.order.push_back(id.clone());
             pending.by_id.insert(id, entry);
         }
-        Ok(pending)
+        Ok((pending, rest))
     }
 }
 
@@ -148,24 +169,41 @@ mod tests {
         Patience { wait_ms: 100, bytes_max: 1 << 20, rest_is_negative }
     }
 
-    fn told(samples: &[Sample]) -> Vec<(String, bool)> {
-        let of = |sample: &Sample| sample.item_ids.iter().cloned().zip(sample.labels.clone()).collect::<Vec<_>>();
-        samples.iter().flat_map(of).collect()
+    fn told(heard: impl IntoIterator<Item = Heard>) -> Vec<(String, bool)> {
+        let of = |Heard { sample, places, .. }: Heard| {
+            assert_eq!(places.len(), sample.len());
+            sample.item_ids.into_iter().zip(sample.labels)
+        };
+        heard.into_iter().flat_map(of).collect()
+    }
+
+    fn add(
+        pending: &mut Pending,
+        id: &str,
+        of: (u64, i64),
+        items: &[&str],
+        patience: &Patience,
+    ) -> Vec<(String, bool)> {
+        told(pending.add(id, of, sight(items), Answered::default(), patience))
     }
 
     #[test]
     fn each_candidate_is_one_sample() {
         let mut pending = Pending::default();
         let rest = patience(true);
-        assert_eq!(pending.add("r", 1, 0, sight(&["a", "b", "c", "b"]), &rest), []);
-        assert_eq!(told(&pending.hear("r", Some("b"), true).into_iter().collect::<Vec<_>>()), [("b".into(), true)]);
-        assert_eq!(told(&pending.hear("r", Some("b"), false).into_iter().collect::<Vec<_>>()), [("b".into(), false)]);
+        assert_eq!(add(&mut pending, "r", (1, 0), &["a", "b", "c", "b"], &rest), []);
+        let heard = pending.hear("r", Some("b"), true).unwrap();
+        assert_eq!((&heard.places[..], told([heard.clone()])), (&[1][..], vec![("b".into(), true)]));
+        let again = pending.hear("r", Some("b"), false).unwrap();
+        assert_eq!((&again.places[..], told([again.clone()])), (&[3][..], vec![("b".into(), false)]));
         assert_eq!((pending.hear("r", Some("b"), true), pending.hear("x", None, true)), (None, None));
-        assert_eq!(pending.add("s", 2, 100, sight(&["d"]), &rest), [], "it may wait as long as this");
-        let back = Pending::from_bytes(&pending.to_bytes()).unwrap();
-        assert_eq!(back, pending);
-        assert_eq!(told(&pending.add("t", 2, 101, sight(&["e"]), &rest)), [("a".into(), false), ("c".into(), false)]);
-        assert_eq!(told(&pending.hear("s", None, true).into_iter().collect::<Vec<_>>()), [("d".into(), true)]);
+        assert_eq!(add(&mut pending, "s", (2, 100), &["d"], &rest), [], "it may wait as long as this");
+        let bytes = [&pending.to_bytes()[..], b"more"].concat();
+        let (back, more) = Pending::from_bytes(&bytes).unwrap();
+        assert_eq!((back, more), (pending.clone(), &b"more"[..]));
+        let gone = add(&mut pending, "t", (2, 101), &["e"], &rest);
+        assert_eq!(gone, [("a".into(), false), ("c".into(), false)]);
+        assert_eq!(told(pending.hear("s", None, true)), [("d".into(), true)]);
         pending.forget(2);
         assert!(pending.is_empty() && pending.bytes == 0 && pending.order.is_empty());
     }
@@ -174,7 +212,8 @@ mod tests {
     fn what_waits_is_bounded() {
         let (mut pending, few) = (Pending::default(), Patience { bytes_max: 2000, ..patience(false) });
         for n in 0..100 {
-            assert_eq!(pending.add(&format!("r{n}"), n, 0, sight(&["a"]), &few), [], "the rest is nothing");
+            let gone = add(&mut pending, &format!("r{n}"), (n, 0), &["a"], &few);
+            assert_eq!(gone, [], "the rest is nothing");
             assert!(pending.bytes <= 2000);
         }
         assert!(

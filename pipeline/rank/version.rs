@@ -8,6 +8,7 @@ use shaders::ops::tensors::{Entry, Named};
 use shaders::ranking::{Config, Examples, Long, Model as Network};
 
 use super::sight::Sight;
+use crate::config::Attention;
 use crate::forecast::version::VersionError;
 use crate::model::Model;
 
@@ -20,6 +21,9 @@ pub struct About {
     pub dim: usize,
     /// Labeled candidates it has learned from.
     pub targets: u64,
+    /// The form of MUSE's attention; versions from before it could be chosen do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<Attention>,
 }
 
 /// Names by their rows; row 0 is whoever has none.
@@ -189,7 +193,9 @@ impl Version {
         let mut tensors = model.tensors.clone();
         tensors.remove(HASH);
         let vocabulary = Vocabulary::take(&mut tensors).ok_or_else(|| wrong("names of its rows are missing".into()))?;
-        let config = Config { long, dim: about.dim, inputs: about.inputs.len(), ..Config::default() };
+        // Whatever is set now, a version has the form that it was learned in.
+        let sa_ta = found.attention.unwrap_or_default().into();
+        let config = Config { long, dim: about.dim, inputs: about.inputs.len(), sa_ta, ..Config::default() };
         let network = Network::from_weights(device, config, tensors).map_err(|error| match error {
             lost if lost.is_device_lost() => VersionError::Device(lost),
             error => wrong(error.to_string()),

@@ -15,7 +15,7 @@ use schemas::event::EventColumns;
 use schemas::output::{Emit, Output, Record};
 use schemas::packed::{self, Control, Header, Progress};
 use schemas::partition::partition_of;
-use schemas::request::Request;
+use schemas::request::{Candidates, Request};
 
 use self::progress::{Kept, Source, Told};
 use self::rows::{Half, Origin, Rows, halves};
@@ -165,7 +165,8 @@ impl Router {
         }
         match candidates {
             Some(of) if *topic == *of.candidates => {
-                decode_candidates(admission.value(record)?)?.within(of.items_max).map(|asked| Some(asked.into()))
+                let asked: Candidates = decode_candidates(admission.value(record)?)?.within(of.items_max)?.into();
+                Ok(Some(Request::Candidates(Candidates { appended_ms: record.timestamp_ms, ..asked })))
             }
             Some(of) if *topic == *of.feedback => {
                 decode_feedback(admission.value(record)?).map(|given| Some(given.into()))

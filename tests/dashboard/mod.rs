@@ -15,6 +15,7 @@ use pipeline::run::{Append, Feed, RunError, run};
 use serde_json::{Value, json};
 
 use crate::outside::python;
+use crate::scores::{Script, tastes};
 
 /// The browser: `CHROMIUM`, else the first of these that is there.
 fn chromium() -> String {
@@ -70,15 +71,15 @@ struct Running {
 }
 
 /// Gives its lines, then waits for the end.
-struct Held(Vec<String>, Arc<AtomicBool>);
+struct Held(Script, Arc<AtomicBool>);
 
 impl Feed for Held {
     fn partitions(&self, topic: &str) -> i32 {
-        i32::from(topic == "events")
+        i32::from(topic == "events" || self.0.0.iter().any(|(of, _)| *of == topic))
     }
 
     fn feed(&mut self, append: &mut Append<'_>) -> Result<(), RunError> {
-        self.0.iter().try_for_each(|line| append("events", 0, line.as_bytes()))?;
+        self.0.feed(append)?;
         while !self.1.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -92,6 +93,10 @@ const VIEWS: &str = "
 
 impl Running {
     fn start(lines: Vec<String>, sets: &[String]) -> Self {
+        Self::play(Script(lines.into_iter().map(|line| ("events", line.into_bytes())).collect()), sets)
+    }
+
+    fn play(script: Script, sets: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let views = dir.path().join("views.sql");
         std::fs::write(&views, VIEWS).unwrap();
@@ -104,7 +109,7 @@ impl Running {
         let ended = {
             let (metrics, stop, output) = (metrics.clone(), Arc::clone(&stop), dir.path().join("out"));
             std::thread::spawn(move || {
-                let ended = run(config, &mut Held(lines, Arc::clone(&stop)), &output, metrics, &stop);
+                let ended = run(config, &mut Held(script, Arc::clone(&stop)), &output, metrics, &stop);
                 assert!(matches!(ended, Err(RunError::Stopped)), "{ended:?}");
             })
         };
@@ -198,11 +203,11 @@ fn the_page_shows_a_user_and_says_what_there_is_not() {
     let url = format!("http://{}/#user=ada", running.address);
     let dots = "document.querySelectorAll('#timeline circle.event').length";
     let what = "({dots: document.querySelectorAll('#timeline circle.event').length, empty: document.querySelector('#survival .empty').textContent,
-        text: document.body.innerText, bold: document.querySelectorAll('#picture b').length, nll: document.querySelector('#nll .empty').textContent})";
+        answers: document.getElementById('answers').hidden, text: document.body.innerText, bold: document.querySelectorAll('#picture b').length, nll: document.querySelector('#nll .empty').textContent})";
     let (told, errors) =
         browse(running.address, &url, &format!("{dots} > 0 && document.querySelector('#nll .empty')"), what, &[]);
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(told["dots"], 41);
+    assert_eq!((&told["dots"], &told["answers"]), (&json!(41), &json!(true)), "nobody answers candidates here");
     let text = told["text"].as_str().unwrap();
     for part in ["ada: 41 events", "shop on ", "spend 2.5", "spent", "buy"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
@@ -243,6 +248,72 @@ fn the_page_draws_the_learning_curve_and_the_regret() {
     );
     let text = told["text"].as_str().unwrap();
     for part in ["best trivial baseline: blend", "sale", "version 4 in force", "truth 2.000", "model 2.510"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_page_shows_how_answers_do() {
+    let (rounds, mut sets) = (800, Vec::new());
+    for set in ["sdim.enabled", "muse.enabled", "candidates.enabled"] {
+        sets.push(format!("{set}=true"));
+    }
+    for set in ["device=cpu", "sdim.dim=8", "candidates.features=place", "candidates.batch_samples=64"] {
+        sets.push(set.to_string());
+    }
+    sets.extend(["candidates.version_steps=4", "candidates.version_interval_ms=0"].map(String::from));
+    let running = Running::play(tastes(3, rounds), &sets);
+    let is_done = |told: &Value| told["totals"]["requests_answered"] == rounds as f64;
+    let told =
+        running.wait("/api/overview", |_, told| is_done(told) && told["now"]["request_to_answer_p99_ms"].is_f64());
+    assert_eq!((&told["answers"], &told["totals"]["candidates_answered"]), (&json!(true), &json!(rounds as f64 * 4.0)));
+    let history = &told["history"];
+    let total = |name: &str| history[name].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
+    assert!(total("requests_per_s") > 0.0 && total("candidates_per_s") > 0.0);
+    let [p50, p99] = ["request_to_answer_p50_ms", "request_to_answer_p99_ms"].map(total);
+    assert!(p50 > 0.0 && p99 >= p50, "{p50} {p99}");
+
+    let enough = |model: &Value| model["labeled"].as_u64() > Some(1000);
+    let told =
+        running.wait("/api/answers", |_, told| enough(&told["models"]["sdim"]) && enough(&told["models"]["muse"]));
+    assert_eq!(told["enabled"], true);
+    for model in ["sdim", "muse"] {
+        let told = &told["models"][model];
+        let of = |name: &str| told[name].as_f64().unwrap();
+        // Users take what is of their kind in nine cases of ten; an item is as likely to be taken as another.
+        assert!(of("auc") > of("rate_auc") + 0.15 && of("log_loss") < of("rate_log_loss"), "{model}: {told}");
+        let points = told["points"]["auc"].as_array().unwrap();
+        assert!(
+            points.len() as u64 == told["labeled"].as_u64().unwrap() / 256 && points.iter().all(Value::is_f64),
+            "{told}"
+        );
+    }
+    let (_, text) = get(running.address, "/metrics");
+    let text = text.as_str().unwrap();
+    for part in [
+        "wellspring_requests_answered_total 800",
+        "wellspring_candidates_answered_total 3200",
+        "wellspring_answer_auc{model=\"sdim\"} 0.",
+        "wellspring_answer_rate_log_loss{model=\"muse\"} 0.",
+        "wellspring_labeled_answers_total{model=\"muse\"} ",
+        "wellspring_request_to_answer_seconds_bucket{le=\"0.001\",role=\"engine\"}",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let url = format!("http://{}/", running.address);
+    let charts = ["requests", "answering", "answer-loss", "answer-auc"];
+    let drawn = format!("{}.length === 4 && {}.length === 2", points("answer-auc"), points("answering"));
+    let what = charts.map(|chart| format!("'{chart}': {}", points(chart))).join(", ");
+    let what =
+        format!("({{{what}, hidden: document.getElementById('answers').hidden, text: document.body.innerText}})");
+    let (told, errors) = browse(running.address, &url, &drawn, &what, &[]);
+    assert!(errors.is_empty() && told["hidden"] == false, "{errors:?}");
+    for (chart, lines) in charts.into_iter().zip([2, 2, 4, 4]) {
+        let drawn = told[chart].as_array().unwrap();
+        assert!(drawn.len() == lines && drawn.iter().all(|points| points.as_u64() > Some(0)), "{chart}: {drawn:?}");
+    }
+    let text = told["text"].as_str().unwrap();
+    for part in ["800 requests of 3200 items", "AUC of answers", "rate, beside muse"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }

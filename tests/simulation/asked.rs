@@ -1,11 +1,17 @@
-//! Requests for scores and their answers: each once, with what a naive recount of the internal topic says.
+//! Requests for scores and their answers: each once, with what a naive recount of the internal topic says. And what is learned
+//! from feedback without a request: negatives that the same recount finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use arrow::array::{AsArray, RecordBatch};
+use pipeline::config::Config;
 use pipeline::log::Reader;
 use pipeline::log::embedded::Embedded;
-use schemas::request::Request;
+use pipeline::rank::recent::{self, Recent};
+use pipeline::rank::sight::Sight;
+use pipeline::rank::tally::key;
+use schemas::request::{Feedback, Request};
 use serde_json::{Value, json};
 
 use crate::streams::Dice;
@@ -40,21 +46,97 @@ pub fn lines(dice: &mut Dice, count: u64, users: u64) -> Vec<(&'static str, Vec<
 struct Counts {
     items: BTreeMap<String, (f64, f64)>,
     all: (f64, f64),
+    /// Items that events named, the oldest first.
+    named: Vec<String>,
+    /// By user: ids of his events, and items that they named.
+    users: BTreeMap<String, (HashSet<String>, HashSet<u64>)>,
 }
 
 /// What has to be answered.
 #[derive(Default)]
 pub struct Asked {
+    negatives: usize,
+    recent_items_max: usize,
+    /// What was taken without a request, and what was drawn beside it.
+    groups: Vec<Vec<String>>,
     partitions: BTreeMap<i32, Counts>,
     /// By request: items and the rates that the counters say.
     expected: BTreeMap<String, Vec<(String, f64)>>,
 }
 
 impl Asked {
+    pub fn of(config: &Config) -> Self {
+        let (negatives, recent_items_max) = (config.candidates.negatives, config.candidates.recent_items_max);
+        Self { negatives, recent_items_max, ..Self::default() }
+    }
+
+    /// Takes the rows of a packed record of a partition.
+    pub fn named(&mut self, partition: i32, rows: &RecordBatch) {
+        let Counts { named, users, .. } = self.partitions.entry(partition).or_default();
+        let [ids, events, items] =
+            ["user_id", "event_id", "item_id"].map(|name| rows.column_by_name(name).unwrap().as_string_view());
+        for row in 0..rows.num_rows() {
+            let (seen, met) = users.entry(ids.value(row).to_owned()).or_default();
+            let text = |of: &arrow::array::StringViewArray| of.iter().nth(row).flatten().map(str::to_owned);
+            let is_again = text(events).is_some_and(|id| !seen.insert(id));
+            if let Some(item) = text(items).filter(|_| !is_again) {
+                met.insert(key(&item));
+                named.push(item);
+            }
+        }
+    }
+
+    /// What is to be learned from feedback without a request.
+    fn group(&mut self, partition: i32, given: &Feedback) {
+        let Counts { named, users, .. } = self.partitions.entry(partition).or_default();
+        let item = given.item_id.as_ref().unwrap();
+        let newest = &named[named.len().saturating_sub(self.recent_items_max)..];
+        let met = users.get(&given.user_id).map(|(_, met)| met.clone()).unwrap_or_default();
+        let mut ring = Recent::new(newest.len());
+        newest.iter().for_each(|item| ring.named(item));
+        let seed = recent::seed(&given.user_id, given.time, item);
+        let drawn = ring.draw(self.negatives, seed, item, &met);
+        let new: HashSet<&String> = newest.iter().filter(|of| *of != item && !met.contains(&key(of))).collect();
+        for of in &drawn {
+            assert!(newest.iter().any(|item| item == of) && of != item, "{of} is not of the recent log");
+            assert!(new.is_empty() || new.iter().any(|item| item == of), "{of} is of his history");
+        }
+        assert!(new.is_empty() || drawn.len() == new.len().min(self.negatives));
+        if !drawn.is_empty() {
+            self.groups.push([item.as_str()].into_iter().chain(drawn).map(str::to_owned).collect());
+        }
+    }
+
+    /// Holds the samples of a model against it; gives how many groups with negatives there are.
+    pub fn check_negatives(&self, broker: &Embedded, samples: &str) -> Result<u64, String> {
+        let (mut reader, mut got) = (broker.records(&[samples.into()]).unwrap(), Vec::new());
+        reader.catch_up().unwrap();
+        let mut take = |record: pipeline::log::Incoming<'_>, _: pipeline::log::embedded::Headers<'_>| {
+            let Sight { item_ids, labels, .. } = Sight::read(record.value.unwrap()).unwrap();
+            // Of a request candidates with one label travel together.
+            if labels.iter().any(|label| *label) && !labels.iter().all(|label| *label) {
+                assert!(labels[0] && labels[1..].iter().all(|label| !label), "what was taken stands first");
+                got.push(item_ids);
+            }
+        };
+        while !reader.poll_headers(Duration::ZERO, &mut take).unwrap() {}
+        let mut want = self.groups.clone();
+        got.sort_unstable();
+        want.sort_unstable();
+        let count = want.len() as u64;
+        if got == want { Ok(count) } else { Err(format!("of {samples}: the log says {want:?}, there are {got:?}")) }
+    }
+
     /// Takes what a packed record of a partition asks for.
     pub fn take(&mut self, partition: i32, requests: &[Request]) {
-        let counts = self.partitions.entry(partition).or_default();
         for request in requests {
+            if let Request::Feedback(given) = request
+                && given.request_id.is_none()
+                && given.label
+            {
+                self.group(partition, given);
+            }
+            let counts = self.partitions.entry(partition).or_default();
             match request {
                 Request::Feedback(given) => {
                     let taken = f64::from(u8::from(given.label));

@@ -113,6 +113,7 @@ fn things_happen() {
         rankings,
         forecasts,
         answers,
+        negatives,
     } = all;
     for (count, what) in [
         (crashes, "crashes"),
@@ -132,6 +133,7 @@ fn things_happen() {
         (rankings, "versions of models that score"),
         (forecasts, "forecasts"),
         (answers, "answers"),
+        (negatives, "purchases with negatives"),
     ] {
         let least = if what == "lost devices" { 1 } else { 5 };
         assert!(count >= least, "{count} {what} in 60 worlds");

@@ -119,6 +119,8 @@ impl Plan {
         (config.candidates.batch_samples, config.candidates.version_steps) = (2, 1 + dice.below(3));
         (config.candidates.version_interval_ms, config.candidates.admit_after) = (0, 1 + dice.below(2) as u32);
         config.candidates.rows_max = [4, 64][dice.below(2) as usize];
+        config.candidates.negatives = [0, 3][dice.below(2) as usize];
+        config.candidates.recent_items_max = [5, 4096][dice.below(2) as usize];
         let asked = asked::lines(&mut dice, asks, users);
         Self { events, asked, gpu, partitions, config }
     }
@@ -144,6 +146,7 @@ pub struct Happened {
     pub rankings: u64,
     pub forecasts: u64,
     pub answers: u64,
+    pub negatives: u64,
 }
 
 impl Happened {
@@ -165,6 +168,7 @@ impl Happened {
         self.rankings += other.rankings;
         self.forecasts += other.forecasts;
         self.answers += other.answers;
+        self.negatives += other.negatives;
     }
 }
 
@@ -273,7 +277,7 @@ impl World {
             zombies: Vec::new(),
             fed,
             fed_asked: 0,
-            asked: Asked::default(),
+            asked: Asked::of(&plan.config),
             clock: Duration::ZERO,
             device: None,
             witness,
@@ -316,6 +320,10 @@ impl World {
                 self.happened.forecasts = self.forecasts();
                 if self.plan.config.candidates.enabled {
                     self.happened.answers = self.asked.check(&self.broker)?;
+                    for room in roles::scorers(&self.plan.config) {
+                        self.happened.negatives =
+                            self.asked.check_negatives(&self.broker, &self.topics.samples(room))?;
+                    }
                 }
                 self.happened.snapshots = self.shelf.manifests() as u64;
                 return Ok(());
@@ -415,8 +423,11 @@ impl World {
         let (routed, asked) = (&mut self.routed, &mut self.asked);
         let mut take = |record: Incoming<'_>, _: Headers<'_>| {
             let packed = packed::read(record.value.unwrap()).unwrap();
+            let rows = packed.rows().unwrap();
+            // Requests stand behind the rows of their record.
+            rows.iter().for_each(|rows| asked.named(record.partition, rows));
             asked.take(record.partition, &packed.header.requests);
-            let Some(rows) = packed.rows().unwrap() else { return };
+            let Some(rows) = rows else { return };
             let users = rows.column_by_name("user_id").unwrap().as_string_view();
             let partitions = rows.column_by_name("source_partition").unwrap().as_primitive::<Int32Type>();
             let offsets = rows.column_by_name("source_offset").unwrap().as_primitive::<Int64Type>();

@@ -39,6 +39,7 @@ pub use report::Report;
 use interest::Hash;
 use keys::{Keys, Source};
 use replay::Replay;
+use shaders::ranking::SaTa;
 
 /// Why candidates cannot be ranked.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,8 @@ pub struct Options {
     pub vectors: Source,
     /// The hash of the SDIM row.
     pub hash: Hash,
+    /// The form of the MUSE row's attention.
+    pub sa_ta: SaTa,
     /// Passes over the training part, at most.
     pub epochs: usize,
     /// The rows that are wanted, by name; all where there are none.

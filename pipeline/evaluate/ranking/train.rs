@@ -59,7 +59,7 @@ pub fn row(row: &Row, batches: &Batches<'_>, device: &Device, options: &Options)
     };
     let interest = interest.map_err(failed)?;
     let mut fit = Fit { row, batches, interest: &interest, behaviors_max: behaviors_max(row.long, history_max) };
-    let config = fit.config(options.seed);
+    let config = fit.config(options);
     let mut model = Model::new(device, config).map_err(failed)?;
     let mut best = (f64::INFINITY, model.weights());
     for epoch in 0..options.epochs {
@@ -101,7 +101,7 @@ struct Fit<'a> {
 }
 
 impl Fit<'_> {
-    fn config(&self, seed: u64) -> Config {
+    fn config(&self, options: &Options) -> Config {
         let log = self.batches.log;
         let most = |rows: &[u32]| rows.iter().max().map_or(0, |row| *row as usize);
         let categories = most(&log.items.categories);
@@ -116,7 +116,8 @@ impl Fit<'_> {
             category_width: if categories > 0 { plain.category_width } else { 0 },
             action_width: if log.actions > 1 { plain.action_width } else { 0 },
             short: if self.row.short { plain.short } else { 0 },
-            seed,
+            sa_ta: options.sa_ta,
+            seed: options.seed,
             ..plain
         }
     }

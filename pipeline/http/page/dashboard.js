@@ -125,7 +125,7 @@ function lines(id, spec) {
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, px(spec.x[at]));
     const entries = spec.series.map(({ name, color, dashed, y }) =>
       ({ name, color, kind: dashed ? "dashed" : "", value: (spec.show || short)(y[at]) }));
-    const x = { clock, span, count: (n) => `${short(n)} events` }[spec.axis](spec.x[at]);
+    const x = { clock, span, count: (n) => `${short(n)} ${spec.counted || "events"}` }[spec.axis](spec.x[at]);
     const where = want === undefined ? [] : [{ name: `at ${x}`, color: "", kind: "none" }];
     below.replaceChildren(legend([...entries, ...where]));
   };
@@ -283,10 +283,41 @@ function drawOverview(told) {
     { name: "dead letters", color: "c4", y: column("dead_letters_per_s") },
     { name: "late rows", color: "c3", y: column("late_rows_per_s") },
     { name: "duplicates", color: "c5", dashed: true, y: column("duplicates_per_s") }] });
+  byId("answers").hidden = !told.answers;
+  if (told.answers) drawTraffic(told, stream, column);
   byId("outputs").replaceChildren(table(["topic", "records#"], told.outputs.map((o) => [o.topic, o.records])));
   const stages = Object.entries(told.stages).filter(([, stage]) => stage);
   byId("stages").replaceChildren(table(["stage", "records#", "transactions#", "commit p50#", "p99, ms#", "dead letters#"],
     stages.map(([name, s]) => [name, s.records_in, s.transactions || 0, s.commit_p50_ms ?? "–", s.commit_p99_ms ?? "–", s.dead_letters || 0])));
+}
+
+function drawTraffic(told, stream, column) {
+  const { requests_answered: requests, candidates_answered: candidates } = told.totals;
+  byId("answered").textContent = `to candidates: ${short(requests)} requests of ${short(candidates)} items since the start of this process`;
+  const empty = "no request has been answered yet";
+  lines("requests", { ...stream, title: "Requests answered", unit: "per s", leastHigh: 1, empty, series: [
+    { name: "requests", color: "c1", y: column("requests_per_s") },
+    { name: "hundreds of candidates", color: "c3", dashed: true, y: column("candidates_per_s").map((y) => (y === null ? null : y / 100)) }] });
+  lines("answering", { ...stream, title: "Time to answer, request to commit", unit: "ms, last 10 s", leastHigh: 1, empty, series: [
+    { name: "p99", color: "c1", y: column("request_to_answer_p99_ms") },
+    { name: "p50", color: "c2", dashed: true, y: column("request_to_answer_p50_ms") }] });
+}
+
+// A curve per model, each over the labels that it has met: at a place of another's point, its last one before.
+function drawAnswers(told) {
+  const models = Object.entries(told.models).filter(([, model]) => model.points.labeled.length);
+  const x = [...new Set(models.flatMap(([, model]) => model.points.labeled))].sort((a, b) => a - b);
+  const along = ({ labeled }, y) => x.map((at) => {
+    const points = labeled.filter((own) => own <= at).length;
+    return points === 0 || at > labeled.at(-1) ? null : y[points - 1];
+  });
+  const series = (name) => models.flatMap(([model, { points }], at) => [
+    { name: model, color: `c${2 * at % 4 + 1}`, y: along(points, points[name]) },
+    { name: `rate, beside ${model}`, color: `c${2 * at % 4 + 2}`, dashed: true, y: along(points, points[`rate_${name}`]) }]);
+  const curve = { x, axis: "count", counted: "labels", show: nats, empty: "no model has answered enough candidates that were labeled afterwards" };
+  lines("answer-loss", { ...curve, title: "Log-loss of answers", unit: "nats; lower is better", series: series("log_loss"),
+    note: `Of the newest ${told.window} candidates that were labeled after they were answered. rate: how often the item was taken where it was shown.` });
+  lines("answer-auc", { ...curve, title: "AUC of answers", unit: "higher is better, 0.5 is chance", series: series("auc") });
 }
 
 function drawLearning(told) {
@@ -375,6 +406,7 @@ async function tick() {
     keep(told.history);
     drawOverview(told);
     if (turn % 2 === 0) drawLearning((await ask("/api/learning")).told);
+    if (turn % 2 === 0 && told.answers) drawAnswers((await ask("/api/answers")).told);
     if (turn % 2 === 1) await lookAtUser();
     if (turn % 30 === 1) await offerUsers();
     turn += 1;

@@ -28,7 +28,7 @@ use self::admission::Admission;
 use super::LearnError;
 use super::device::{done, made};
 use super::study::{Published, Study};
-use crate::config::CandidateSettings;
+use crate::config::{Attention, CandidateSettings};
 use crate::forecast::version::VersionError;
 use crate::model::{self, Model, ModelError};
 use crate::rank::HASH_VERSION;
@@ -57,6 +57,8 @@ pub struct RankingConfig {
     pub admit_after: u32,
     /// Most rows of items.
     pub rows_max: usize,
+    /// The form of MUSE's attention; none where it is another model.
+    pub attention: Option<Attention>,
     /// Whether steps are taken at all.
     pub learns: bool,
     /// The model to start from.
@@ -64,14 +66,8 @@ pub struct RankingConfig {
 }
 
 impl RankingConfig {
-    /// Of the settings.
-    pub fn of(
-        model: (Room, Long),
-        settings: &CandidateSettings,
-        inputs: Vec<String>,
-        dim: usize,
-        start: Option<PathBuf>,
-    ) -> Self {
+    /// Of the settings, with nothing to start from.
+    pub fn of(model: (Room, Long), settings: &CandidateSettings, inputs: Vec<String>, dim: usize) -> Self {
         Self {
             model,
             inputs,
@@ -81,13 +77,15 @@ impl RankingConfig {
             version_interval_ms: settings.version_interval_ms as i64,
             admit_after: settings.admit_after,
             rows_max: settings.rows_max,
+            attention: None,
             learns: settings.learn,
-            start,
+            start: None,
         }
     }
 
     fn network(&self) -> Config {
-        Config { long: self.model.1, dim: self.dim, inputs: self.inputs.len(), seed: SEED, ..Config::default() }
+        let sa_ta = self.attention.unwrap_or_default().into();
+        Config { long: self.model.1, dim: self.dim, inputs: self.inputs.len(), sa_ta, seed: SEED, ..Config::default() }
     }
 }
 
@@ -133,12 +131,20 @@ impl Ranking {
 
     /// Takes what a model says of itself, and its names out of its tensors; or why it does not fit.
     fn take(&mut self, model: &Model, tensors: &mut Named) -> Result<(), String> {
-        let About { inputs, dim, targets } = About::deserialize(&model.about).map_err(|error| error.to_string())?;
+        let About { inputs, dim, targets, attention } =
+            About::deserialize(&model.about).map_err(|error| error.to_string())?;
         if (&inputs, dim) != (&self.config.inputs, self.config.dim) {
             let (now, of) = (&self.config.inputs, self.config.dim);
             let was =
                 format!("it has learned from inputs {inputs:?} and vectors of {dim}, now they are {now:?} and {of}");
             return Err(format!("{was}; set candidates.features and sdim.dim as they were"));
+        }
+        let [was, now] = [attention, self.config.attention].map(Option::unwrap_or_default).map(Attention::name);
+        if was != now {
+            return Err(format!(
+                "its attention has the form `{was}`, but muse.attention={now}; set muse.attention={was}, or train another \
+                 model to start from"
+            ));
         }
         self.targets = targets;
         self.vocabulary = Vocabulary::take(tensors).ok_or("names of its rows are missing")?;
@@ -168,6 +174,18 @@ impl Ranking {
         })?;
         self.good = self.network.save();
         Ok(())
+    }
+
+    /// Whether a version has the form of attention that is set: what was learned in another one says nothing in this.
+    fn has_its_form(&self, saved: &Model) -> bool {
+        // What says nothing that can be read is refused as it is taken.
+        let Ok(About { attention, .. }) = About::deserialize(&saved.about) else { return true };
+        let [was, now] = [attention, self.config.attention].map(Option::unwrap_or_default).map(Attention::name);
+        if was != now {
+            let (model, version) = (&saved.name, saved.version);
+            tracing::warn!(model, version, was, now, "muse.attention is another one now: a new model begins");
+        }
+        was == now
     }
 
     /// Goes on from a version of its own.
@@ -270,7 +288,7 @@ impl Study for Ranking {
     fn begin(&mut self, saved: Option<&Model>) -> Result<bool, LearnError> {
         let config = self.config.clone();
         *self = made(&mut self.device, |device| Self::new(config.clone(), device.clone()))?;
-        match (saved, self.config.start.clone()) {
+        match (saved.filter(|saved| self.has_its_form(saved)), self.config.start.clone()) {
             (Some(saved), _) => self.go_on(saved).map(|()| false),
             (None, Some(path)) => self.start(&path).map(|()| true),
             (None, None) => Ok(false),
@@ -314,9 +332,10 @@ impl Study for Ranking {
     }
 
     fn version(&mut self) -> Published {
-        let About { inputs, dim, targets } =
-            About { inputs: self.config.inputs.clone(), dim: self.config.dim, targets: self.targets };
-        let about = serde_json::to_value(About { inputs, dim, targets }).expect("what is said becomes JSON");
+        let RankingConfig { inputs, dim, attention, .. } = &self.config;
+        let (dim, targets) = (*dim, self.targets);
+        let about = About { inputs: inputs.clone(), dim, targets, attention: *attention };
+        let about = serde_json::to_value(about).expect("what is said becomes JSON");
         let (mut weights, mut saved) = (self.network.weights(), self.good.clone());
         self.vocabulary.save(&mut weights);
         self.vocabulary.save(&mut saved);

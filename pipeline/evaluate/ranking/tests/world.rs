@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use shaders::ranking::SaTa;
 
 use crate::evaluate::ranking::interest::Hash;
 use crate::evaluate::ranking::keys::Source;
@@ -83,6 +84,7 @@ pub fn options(rows: &[&str]) -> Options {
         history_max: 2048,
         vectors: Source::Topic,
         hash: Hash { bits: 48, group_bits: 3 },
+        sa_ta: SaTa::Released,
         epochs: 3,
         rows: rows.iter().map(|row| (*row).to_owned()).collect(),
         seed: 7,
@@ -108,6 +110,8 @@ fn long_interest_is_found_where_it_is_the_truth() {
     let again = evaluate(&log, &shaders::Device::Cpu, &options(&["sdim"])).unwrap();
     assert_eq!(auc(&again, "sdim"), auc(&report, "sdim"));
     assert_eq!(again.models.len(), 1);
+    let paper = evaluate(&log, &shaders::Device::Cpu, &Options { sa_ta: SaTa::Paper, ..options(&["muse"]) }).unwrap();
+    assert!(auc(&paper, "muse") > 0.65 && auc(&paper, "muse") != auc(&report, "muse"), "another form: {paper}");
 }
 
 #[test]
