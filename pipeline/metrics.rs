@@ -130,6 +130,10 @@ struct Figures {
     event_to_commit: Seconds,
     model_version: Family<Label, Gauge>,
     targets_learned: Family<Label, Gauge>,
+    items: Gauge,
+    items_refused: Counter,
+    items_changed: Counter,
+    items_spilled: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -179,6 +183,10 @@ impl Metrics {
             event_to_commit: Family::new_with_constructor(seconds),
             model_version: Family::default(),
             targets_learned: Family::default(),
+            items: Gauge::default(),
+            items_refused: Counter::default(),
+            items_changed: Counter::default(),
+            items_spilled: Gauge::default(),
         };
         figures.register();
         Self(Arc::new(figures))
@@ -275,6 +283,18 @@ impl Metrics {
         self.0.errors.get_or_create(&[("class", name)]).inc();
     }
 
+    /// How many items are known, of all versions, and how many bytes of their vectors are on disk.
+    pub fn items(&self, known: usize, spilled_bytes: u64) {
+        self.0.items.set(known as i64);
+        self.0.items_spilled.set(spilled_bytes as i64);
+    }
+
+    /// Counts items beyond `items.max`, and items that came with another vector than their first, which stays.
+    pub fn items_passed_over(&self, refused: u64, changed: u64) {
+        self.0.items_refused.inc_by(refused);
+        self.0.items_changed.inc_by(changed);
+    }
+
     /// The figures in the OpenMetrics text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -339,6 +359,12 @@ impl Figures {
         let help = "The last version of a model that this process published";
         registry.register("model_version", help, self.model_version.clone());
         registry.register("targets_learned", "Targets that it has learned from", self.targets_learned.clone());
+        registry.register("items", "Items known, of all versions", self.items.clone());
+        registry.register("items_refused", "Items beyond items.max", self.items_refused.clone());
+        let help = "Items that came with another vector than their first in their version, which stays";
+        registry.register("items_changed", help, self.items_changed.clone());
+        let help = "Vectors of items that are on disk, not in memory";
+        registry.register_with_unit("items_spilled", help, Unit::Bytes, self.items_spilled.clone());
     }
 }
 

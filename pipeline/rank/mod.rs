@@ -36,7 +36,7 @@ use self::record::{Opinion, probability};
 use self::sight::Sight;
 use self::tally::{Bounds, Tally, key};
 use self::version::{About, Version};
-use crate::encode::ItemSource;
+use crate::encode::{ItemSource, ItemsError};
 use crate::forecast::version::VersionError;
 use crate::model::ModelError;
 use crate::model::shelf::Shelf;
@@ -60,6 +60,9 @@ pub enum RankError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] shaders::Error),
+    /// Vectors of items cannot be had.
+    #[error(transparent)]
+    Items(#[from] ItemsError),
     /// A version in force cannot be had.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -174,6 +177,7 @@ impl RankRoom {
     /// Another worker has the task now.
     pub fn forget(&mut self, task: i32) {
         self.tasks.remove(&task);
+        self.eyes.forget(task);
         self.waiting.retain(|waiting| waiting.task != task);
         for scorer in &mut self.scorers {
             scorer.in_force.remove(&task);
@@ -212,7 +216,7 @@ impl RankRoom {
             (None, Some(item_id)) if self.config.sample_percent > 0 && !muted && !self.scorers.is_empty() => {
                 let Feedback { user_id, time, .. } = given.clone();
                 let asked = Candidates { user_id, time, item_ids: vec![item_id.clone()], ..Candidates::default() };
-                let sight = self.eyes.look(fold, slot, tally, &asked)?;
+                let sight = self.eyes.look(fold, (task, slot), tally, &asked)?;
                 Some(sight.pick(&[0], given.label))
             }
             (None, _) => None,
@@ -247,7 +251,7 @@ impl RankRoom {
         if muted && !learned_from {
             return Ok(());
         }
-        let sight = self.eyes.look(fold, slot, tally, &asked)?;
+        let sight = self.eyes.look(fold, (task, slot), tally, &asked)?;
         if learned_from {
             let user = key(&asked.user_id);
             let gone = pending.add(&asked.request_id, user, asked.time, sight.clone(), &self.config.patience);
@@ -271,6 +275,14 @@ impl RankRoom {
             let (output, value) = (Output::Samples(*room), Some(self.value.as_slice()));
             out.emit(task, Record { output, partition: 0, key: None, value, headers: &[] });
         }
+    }
+
+    /// A version of items is in force for a task from here on: what requests see from now on is of it.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn adopt_items(&mut self, task: i32, version: u64) -> Result<(), RankError> {
+        Ok(self.eyes.adopt(task, version)?)
     }
 
     /// A version of a model is in force for a task from here on.

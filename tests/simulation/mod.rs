@@ -110,6 +110,7 @@ fn things_happen() {
         lost_devices,
         versions,
         rankings,
+        items,
         forecasts,
         answers,
     } = all;
@@ -128,6 +129,7 @@ fn things_happen() {
         (lost_devices, "lost devices"),
         (versions, "versions of a model that forecasts"),
         (rankings, "versions of models that score"),
+        (items, "versions of vectors of items"),
         (forecasts, "forecasts"),
         (answers, "answers"),
     ] {
