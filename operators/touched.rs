@@ -16,6 +16,7 @@ pub(crate) struct Touched {
     pub(crate) evicted: Vec<u32>,
     pub(crate) arrived: Vec<u32>,
     pub(crate) left: Vec<u32>,
+    pub(crate) left_by: Vec<u32>,
 }
 
 /// A touched user, as the encoders see him.
@@ -42,6 +43,8 @@ pub struct TouchedUser<'a> {
     pub arrived: &'a [u32],
     /// Rows that left his history since then, in order; empty as `arrived` is.
     pub left: &'a [u32],
+    /// (arrived): how many of them had left when each row had arrived.
+    pub left_by: &'a [u32],
 }
 
 /// A row that arrived, or a user who is gone for good.
@@ -72,6 +75,7 @@ impl State {
                 evicted: Vec::new(),
                 arrived: Vec::new(),
                 left: Vec::new(),
+                left_by: Vec::new(),
             });
             owner.touched = touched.len() as u32;
         }
@@ -100,6 +104,9 @@ impl State {
                 touched.left.push(row);
             }
         });
+        if self.keeps_arrivals {
+            touched.left_by.push(touched.left.len() as u32);
+        }
         store.drop_unheld(slot);
         if let Some(ttl_ms) = self.user_ttl_ms.filter(|_| owner.ordinal == 1) {
             let (end, task) = (owner.idle_end(store, ttl_ms), owner.task);
@@ -117,6 +124,7 @@ impl State {
             evicted: &touched.evicted,
             arrived: &touched.arrived,
             left: &touched.left,
+            left_by: &touched.left_by,
             ..self.as_touched(touched.user)
         })
     }
@@ -142,6 +150,7 @@ impl State {
             evicted: &[],
             arrived: &[],
             left: &[],
+            left_by: &[],
         }
     }
 

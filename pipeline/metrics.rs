@@ -135,6 +135,10 @@ struct Figures {
     model_version: Family<Label, Gauge>,
     targets_learned: Family<Label, Gauge>,
     request_to_answer: Seconds,
+    items: Gauge,
+    items_refused: Counter,
+    items_changed: Counter,
+    items_spilled: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -186,6 +190,10 @@ impl Metrics {
             model_version: Family::default(),
             targets_learned: Family::default(),
             request_to_answer: Family::new_with_constructor(seconds),
+            items: Gauge::default(),
+            items_refused: Counter::default(),
+            items_changed: Counter::default(),
+            items_spilled: Gauge::default(),
         };
         figures.register();
         Self(Arc::new(figures))
@@ -288,6 +296,18 @@ impl Metrics {
         self.0.errors.get_or_create(&[("class", name)]).inc();
     }
 
+    /// How many items are known, of all versions, and how many bytes of their vectors are on disk.
+    pub fn items(&self, known: usize, spilled_bytes: u64) {
+        self.0.items.set(known as i64);
+        self.0.items_spilled.set(spilled_bytes as i64);
+    }
+
+    /// Counts items beyond `items.max`, and items that came with another vector than their first, which stays.
+    pub fn items_passed_over(&self, refused: u64, changed: u64) {
+        self.0.items_refused.inc_by(refused);
+        self.0.items_changed.inc_by(changed);
+    }
+
     /// The figures in the OpenMetrics text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -356,6 +376,12 @@ impl Figures {
             ("Time from a request's record to the commit of its answer", self.request_to_answer.clone());
         registry.register_with_unit("request_to_answer", help, Unit::Seconds, latency);
         self.answers.register(registry);
+        registry.register("items", "Items known, of all versions", self.items.clone());
+        registry.register("items_refused", "Items beyond items.max", self.items_refused.clone());
+        let help = "Items that came with another vector than their first in their version, which stays";
+        registry.register("items_changed", help, self.items_changed.clone());
+        let help = "Vectors of items that are on disk, not in memory";
+        registry.register_with_unit("items_spilled", help, Unit::Bytes, self.items_spilled.clone());
     }
 }
 

@@ -12,12 +12,14 @@ use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
 use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 
-use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route, Unlabeled};
+use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route, Unlabeled, VectorSource};
 use crate::decode::Admission;
+use crate::encode::passages::sampler::Sampler;
 use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
 use crate::engine::Engine;
 use crate::engine::direct::Direct;
 use crate::forecast::{Bounds, ForecastConfig, ForecastRoom};
+use crate::learn::items::{CoOccurrence, CoOccurrenceConfig};
 use crate::learn::prompt_tpp::{PromptTpp, PromptTppConfig, seen};
 use crate::learn::ranking::{Ranking, RankingConfig};
 use crate::learn::study::Study;
@@ -349,6 +351,7 @@ pub fn router(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         events_partitions: partitions,
         by_user_partitions: shared.by_user_partitions,
         dim: reads_items(config).then_some(config.sdim.dim),
+        items_version: if reads_items(config) { config.items.version } else { 0 },
         out_of_orderness_ms: config.events.out_of_orderness_ms,
         idle_timeout: Duration::from_millis(config.events.idle_timeout_ms),
     };
@@ -376,7 +379,7 @@ pub fn engine(shared: &Shared, broker: &dyn Broker, worker: usize) -> Result<(St
         batch_rows: config.engine.batch_rows,
         emit: emit(config),
         item_window: if config.sdim.enabled { config.sdim.window } else { 0 },
-        keeps_arrivals: config.prompt_tpp.enabled,
+        keeps_arrivals: config.prompt_tpp.enabled || learns_items(config),
         keeps_order: config.candidates.enabled,
     };
     let mut fold = Fold::new(Arc::clone(&shared.views), fold);
@@ -428,7 +431,8 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
             ForecastConfig { sample_percent: settings.sample_percent, cut, goes_on, emit: emit(config), bounds };
         ForecastRoom::new(config, device.clone(), Arc::clone(shelf))
     });
-    Ok(Encoders { sdim: sdim.transpose()?, forecasts, rank: rank.transpose()? })
+    let (sdim, rank, passages) = (sdim.transpose()?, rank.transpose()?, learns_items(config).then(Sampler::default));
+    Ok(Encoders { sdim, forecasts, rank, passages, ..Encoders::default() })
 }
 
 /// What the settings have the room look at that answers candidates.
@@ -488,6 +492,10 @@ fn study(shared: &Shared, room: Room) -> Result<(Box<dyn Study>, u64), shaders::
         Room::Sdim | Room::Muse => {
             (Box::new(Ranking::new(ranking(config, room), device)?), config.candidates.lag_max_ms)
         }
+        // Counting is fast: nothing is passed over.
+        Room::Items => {
+            (Box::new(CoOccurrence::new(CoOccurrenceConfig::of(&config.items, config.sdim.dim))), u64::MAX >> 1)
+        }
     })
 }
 
@@ -506,6 +514,7 @@ pub fn start(config: &Config, room: Room) -> Option<&PathBuf> {
         Room::Sdim => config.sdim.start.as_ref(),
         Room::Muse => config.muse.start.as_ref(),
         Room::PromptTpp => config.prompt_tpp.start.as_ref(),
+        Room::Items => None,
     }
 }
 
@@ -525,9 +534,11 @@ pub fn scorers(config: &Config) -> Vec<Room> {
     if config.candidates.enabled { rooms(config).into_iter().filter(scores).collect() } else { Vec::new() }
 }
 
-/// The rooms that the settings have learn.
+/// What the settings have learn.
 pub fn learning(config: &Config) -> Vec<Room> {
-    config.prompt_tpp.enabled.then_some(Room::PromptTpp).into_iter().chain(scorers(config)).collect()
+    let forecasts = config.prompt_tpp.enabled.then_some(Room::PromptTpp);
+    let items = learns_items(config).then_some(Room::Items);
+    forecasts.into_iter().chain(scorers(config)).chain(items).collect()
 }
 
 /// What the settings have rooms say.
@@ -535,7 +546,7 @@ pub fn said(config: &Config) -> Vec<Output> {
     let of = |room| match room {
         Room::PromptTpp => Some(Output::Forecasts),
         Room::Sdim => Some(Output::Encoding(room)),
-        Room::Muse => None,
+        Room::Muse | Room::Items => None,
     };
     let scores = config.candidates.enabled.then_some(Output::Scores);
     rooms(config).into_iter().filter_map(of).chain(scores).collect()
@@ -552,6 +563,11 @@ fn sent(config: &Config) -> Vec<Output> {
 pub fn inputs(config: &Config) -> Vec<&'static str> {
     let candidates: &[&str] = if config.candidates.enabled { &["candidates", "feedback"] } else { &[] };
     ["events", "items", "forget"].into_iter().chain(candidates.iter().copied()).collect()
+}
+
+/// Whether vectors of items are learned from the log.
+pub fn learns_items(config: &Config) -> bool {
+    reads_items(config) && config.items.vectors == VectorSource::CoOccurrence
 }
 
 /// Whether items are read from the topic.

@@ -10,12 +10,13 @@ use schemas::output::Room;
 use schemas::topics::Topics;
 use serde_json::Value;
 use shaders::ops::tensors::Entry;
-use shaders::sdim::{Sdim, hash_matrix};
+use shaders::sdim::{BITS, GROUP_BITS, hash_matrix};
 
-use crate::config::{Config, ConfigError, Device, Route, VectorSource};
+use crate::config::{Config, ConfigError, Device, Route};
 use crate::encode::ItemSource;
-use crate::encode::catalogue::Catalogue;
+use crate::encode::catalogue::{Catalogue, CatalogueConfig};
 use crate::encode::follow::{FollowError, Follower};
+use crate::encode::learned::Learned;
 use crate::engine::cold::ColdFolder;
 use crate::ground::{Ground, GroundError};
 use crate::log::{Broker, LogError};
@@ -110,10 +111,6 @@ pub fn prepare(
     broker: &dyn Broker,
     metrics: Metrics,
 ) -> Result<Shared, ServiceError> {
-    if config.items.vectors == VectorSource::CoOccurrence {
-        let what = "items.vectors=co-occurrence is for `evaluate`: vectors are not learned while serving".into();
-        return Err(ConfigError::Together { what, remedy: "set items.vectors=topic".into() }.into());
-    }
     let topics = topics(&config, &views);
     metrics.name_views(views.names());
     metrics.inquiries().divide_by(by_user_partitions);
@@ -121,7 +118,7 @@ pub fn prepare(
         metrics.learning().silent("prompt_tpp.enabled=false");
     }
     let is_open = config.candidates.enabled || !roles::rooms(&config).is_empty();
-    let rooms = if is_open { Some(rooms(&config, &topics, broker)?) } else { None };
+    let rooms = if is_open { Some(rooms(&config, &topics, broker, &metrics)?) } else { None };
     let cold = config.state.memory_limit.map(|_| {
         let dir = config.state.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wellspring"));
         let folder = Arc::new(ColdFolder::new(&dir, format!("{}.{}", config.app, config.instance)));
@@ -144,7 +141,7 @@ pub fn prepare(
     })
 }
 
-fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms, ServiceError> {
+fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker, metrics: &Metrics) -> Result<Rooms, ServiceError> {
     let shelf =
         |room: Room| broker.reader(&[topics.models()]).map(|reader| (room, Arc::new(Shelf::new(room.name(), reader))));
     let scorers = roles::scorers(config).into_iter().map(shelf).collect::<Result<_, _>>()?;
@@ -156,9 +153,34 @@ fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker) -> Result<Rooms,
     } else {
         None
     };
-    let items =
-        if roles::reads_items(config) { ItemSource::Topic(Arc::new(Catalogue::new(dim))) } else { ItemSource::Hashed };
-    Ok(Rooms { device: device(config)?, items, sdim, forecasts, scorers })
+    let device = device(config)?;
+    let items = if roles::reads_items(config) {
+        let form = catalogue(config);
+        let learned = if roles::learns_items(config) {
+            let kernels = form.kernels(&device, sdim.as_ref().map(|hash| hash.as_slice()))?;
+            Some(Learned::new(shelf(Room::Items)?.1, kernels))
+        } else {
+            None
+        };
+        ItemSource::Catalogue(Arc::new(Catalogue::new(form, learned, metrics.clone())))
+    } else {
+        ItemSource::Hashed
+    };
+    Ok(Rooms { device, items, sdim, forecasts, scorers })
+}
+
+/// What the settings have the catalogue be.
+pub fn catalogue(config: &Config) -> CatalogueConfig {
+    // Published tables, and what is read of them for candidates.
+    let scores = config.sdim.enabled && config.candidates.enabled;
+    let published = config.sdim.enabled.then_some((BITS, GROUP_BITS));
+    let read = scores.then_some((config.sdim.bits, config.sdim.group_bits));
+    // A signature does not depend on how its bits are grouped.
+    let mut hashes: Vec<(usize, usize)> = published.into_iter().chain(read).collect();
+    hashes.dedup_by_key(|(bits, _)| *bits);
+    let dir = config.state.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let (dim, memory_limit) = (config.sdim.dim, config.items.memory_limit.0);
+    CatalogueConfig { dim, hashes, max: config.items.max, memory_limit, dir }
 }
 
 /// The model that is published; where there is none, the first one is.
@@ -205,12 +227,12 @@ fn hash_of(model: &Model, dim: usize, topic: &str) -> Result<Vec<i16>, ServiceEr
 /// # Errors
 /// Where the log or the device fails.
 pub fn read_items(shared: &Shared, broker: &dyn Broker, stop: &AtomicBool) -> Result<Option<Follower>, ServiceError> {
-    let Some(Rooms { device, items: ItemSource::Topic(catalogue), sdim, .. }) = &shared.rooms else { return Ok(None) };
-    let dim = shared.config.sdim.dim;
-    let hash = sdim.as_ref().map_or_else(|| hash_matrix(dim), |hash| hash.to_vec());
-    let kernels = Sdim::new(device, shaders::sdim::Config::new(dim, 1), &hash)?;
+    let Some(Rooms { device, items: ItemSource::Catalogue(catalogue), sdim, .. }) = &shared.rooms else {
+        return Ok(None);
+    };
+    let kernels = catalogue.config().kernels(device, sdim.as_ref().map(|hash| hash.as_slice()))?;
     let reader = broker.reader(&[shared.topics.input("items")])?;
-    let mut follower = Follower::new(reader, kernels, Arc::clone(catalogue), dim);
+    let mut follower = Follower::new(reader, kernels, Arc::clone(catalogue));
     follower.catch_up(stop)?;
     Ok(Some(follower))
 }
@@ -248,7 +270,8 @@ pub fn serve(
     shared.archive = archive(&shared, topic_id, cluster)?.map(Arc::new);
     let follower = read_items(&shared, broker, stop)?;
     let ending = Arc::new(AtomicBool::new(false));
-    let following = follower.map(|follower| follower.follow(Arc::clone(&ending)));
+    let items = shared.topics.input("items");
+    let following = follower.map(|follower| follower.follow(Arc::clone(cluster), items, Arc::clone(&ending)));
     let watching = ground.watch(cluster, &ending);
     let workers = Workers::start(&shared, broker, Arc::clone(&ending))?;
     shared.metrics.set_ready(true);

@@ -25,7 +25,7 @@ pub enum Output {
     Samples(Room),
 }
 
-/// A room: one of the published systems.
+/// What has models of its own: a room, which is one of the published systems, or the items that all of them look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Room {
     /// SDIM: long-behavior interest by hash buckets.
@@ -34,15 +34,18 @@ pub enum Room {
     Muse,
     /// PromptTPP: next-event forecasts by a temporal point process that learns continually.
     PromptTpp,
+    /// Items: vectors of them, by version.
+    Items,
 }
 
 impl Room {
-    /// The room's name, as in settings and topics.
+    /// Its name, as in settings and topics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sdim => "sdim",
             Self::Muse => "muse",
             Self::PromptTpp => "prompt_tpp",
+            Self::Items => "items",
         }
     }
 }

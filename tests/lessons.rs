@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::config::{Attention, Config};
+use pipeline::config::{Attention, Config, VectorSource};
+use pipeline::encode::learned::vectors_of;
+use pipeline::encode::passages::Passages;
 use pipeline::forecast::version::About;
 use pipeline::learn::ranking::Ranking;
 use pipeline::learn::study::{Published, Study};
@@ -330,4 +332,34 @@ fn another_form_of_attention_is_another_model() {
     let mut silent = released.clone();
     silent.about.as_object_mut().unwrap().remove("attention");
     assert_eq!(scores(&silent), scores(released));
+}
+
+#[test]
+fn vectors_of_items_are_the_same_however_often_their_learner_is_killed() {
+    let mut config = few_rows();
+    config.items.vectors = VectorSource::CoOccurrence;
+    (config.items.learn_events, config.items.version_events) = (400, 90);
+    let (topics, mut dice) = (Topics::new("lessons", "", Vec::new()), Dice(5));
+    let samples: Vec<_> = (0..150)
+        .map(|n| {
+            // Items of three groups, later others of theirs.
+            let group = dice.below(3);
+            let names = (0..6).map(|item| format!("{}", group + 3 * (item + n / 25))).collect();
+            let told = 1 + dice.below(9) as u32;
+            let items: Vec<u32> = (0..told + dice.below(4) as u32).map(|_| dice.below(6) as u32).collect();
+            let mut bytes = Vec::new();
+            Passages { names, lengths: vec![(items.len() as u32, told)], items }.write(&mut bytes);
+            (None, bytes)
+        })
+        .collect();
+    let calm = learn(Room::Items, &samples, &topics, &config, usize::MAX).unwrap();
+    let published = calm.versions[0].as_ref().unwrap();
+    assert!(published.version >= 7, "version {}", published.version);
+    let (names, vectors) = vectors_of(&published.tensors, config.sdim.dim).unwrap();
+    assert!(names.len() > 20 && names.find("0") == 0, "items that nobody has looked at for long are forgotten");
+    assert!(vectors.chunks(config.sdim.dim).all(|v| (v.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-4));
+    for steps in [3, 7, 11, 19] {
+        let other = learn(Room::Items, &samples, &topics, &config, 16 + steps).unwrap();
+        assert!(other.versions == calm.versions, "a kill every {} steps: other vectors were learned", 16 + steps);
+    }
 }

@@ -20,6 +20,8 @@ mod faults_kafka;
 mod forecasts;
 /// Hostile bytes.
 mod fuzz;
+/// Items late, twice, in parts, in versions and beyond memory.
+mod items;
 /// What is learned, once more without faults.
 mod lessons;
 /// The log that is Apache Kafka.

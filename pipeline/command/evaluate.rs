@@ -116,7 +116,8 @@ impl Evaluate {
             rows: self.rows.clone(),
             seed: SEED,
         };
-        let read = ranking::input::read(inputs, &config.event_columns()).map_err(Failure::failed)?;
+        let read =
+            ranking::input::read(inputs, &config.event_columns(), config.items.version).map_err(Failure::failed)?;
         if read.dead > 0 {
             tracing::warn!("{} records are none of their topics; `run` shows them as dead letters", read.dead);
         }

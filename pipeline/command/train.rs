@@ -81,9 +81,9 @@ impl Train {
         }
         writable(&self.output)?;
         let epochs = self.epochs.map(|epochs| epochs as usize);
-        let (model, told) = match room {
-            Room::PromptTpp => forecasts(&inputs, &config, epochs)?,
-            Room::Sdim | Room::Muse => ranking(room, inputs, config, epochs.unwrap_or(PASSES), stop)?,
+        let (model, told) = match self.model {
+            Trained::PromptTpp => forecasts(&inputs, &config, epochs)?,
+            Trained::Sdim | Trained::Muse => ranking(room, inputs, config, epochs.unwrap_or(PASSES), stop)?,
         };
         model::file::save(&model, &self.output).map_err(Failure::failed)?;
         let mut shown = json!({"model": room.name(), "output": self.output});

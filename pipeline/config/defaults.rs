@@ -140,7 +140,9 @@ impl Default for SdimSettings {
 
 impl Default for ItemSettings {
     fn default() -> Self {
-        Self { vectors: VectorSource::Topic }
+        let (learn_events, version_events) = (1_000_000, 100_000);
+        let (max, memory_limit) = (1 << 22, Size(1 << 30));
+        Self { vectors: VectorSource::Topic, version: 0, max, memory_limit, learn_events, version_events }
     }
 }
 

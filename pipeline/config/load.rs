@@ -136,6 +136,27 @@ fn together(config: &Config) -> Result<(), ConfigError> {
             "set route=by-user, or prompt_tpp.enabled=false",
         );
     }
+    if config.items.vectors == super::VectorSource::CoOccurrence {
+        let what = |other: &str, why: &str| format!("items.vectors=co-occurrence and {other}: {why}");
+        if config.items.version > 0 {
+            let why = "versions of vectors that are learned are numbered as they are made";
+            return wrong(what("items.version", why), "leave items.version out, or set items.vectors=topic");
+        }
+        if config.sdim.items == super::ItemVectors::Hashed {
+            let why = "both say where vectors come from";
+            return wrong(what("sdim.items=hashed", why), "set sdim.items=topic, or items.vectors=topic");
+        }
+        if config.route == super::Route::Direct {
+            let why = "versions of vectors change at places of by-user, which route=direct does not have";
+            return wrong(what("route=direct", why), "set route=by-user, or items.vectors=topic");
+        }
+    }
+    if config.items.version > 0 && config.route == super::Route::Direct {
+        return wrong(
+            "items.version: versions of items change at places of by-user, which route=direct does not have".into(),
+            "set route=by-user, or items.version=0",
+        );
+    }
     if config.route == super::Route::Direct && config.partitions.is_some_and(|n| n != config.topics.partitions) {
         return wrong(
             format!(

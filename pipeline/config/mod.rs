@@ -335,6 +335,16 @@ pub struct SdimSettings {
 pub struct ItemSettings {
     /// Where the vectors come from that attention compares.
     pub vectors: VectorSource,
+    /// The version of items that is to be in force.
+    pub version: u64,
+    /// Items known of a version, at most.
+    pub max: usize,
+    /// Bytes of vectors in memory; those beyond go to disk.
+    pub memory_limit: Size,
+    /// The newest behaviors that vectors are learned from.
+    pub learn_events: usize,
+    /// New behaviors between two versions of what is learned, at most.
+    pub version_events: u64,
 }
 
 /// Where the vectors come from that attention compares.

@@ -43,6 +43,9 @@ pub enum DecodeError {
         "`other_id`: the event concerns two users; route = \"direct\" takes personal events only, route = \"by-user\" all"
     )]
     Relational,
+    /// The item is of no version.
+    #[error("`version` is {0}, but versions of items are whole numbers from 0 on")]
+    Version(i64),
     /// The item's vector cannot be used.
     #[error("`vector` {0}")]
     Vector(String),

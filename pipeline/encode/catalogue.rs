@@ -1,160 +1,484 @@
-//! The items that a room knows vectors of.
+//! The items that a process knows, by the version of the content model that made their vectors.
+//!
+//! Vectors of two versions lie in two spaces: nothing of one is ever held against the other. Which version is in force is said by
+//! each by-user partition's log ([`Holder::adopt`]); versions that nobody is in yet are there before they are needed, one that
+//! some task is still in is held, and of one that all have left the memory goes.
 
-use std::collections::HashMap;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
-use shaders::sdim::{Sdim, quantize};
+use shaders::sdim::{BITS, Sdim, hash_matrix_of, quantize};
 
-/// Item vectors and their signatures, shared by all workers of a process: locked once a micro-batch, never per event.
+use super::items::{Described, Gathered, Item, Items};
+use super::learned::Learned;
+use super::vectors::Budget;
+use crate::forecast::version::VersionError;
+use crate::metrics::Metrics;
+use crate::model::ModelError;
+
+/// A version whose memory went is read again where a task that is still in it comes here; how long that may take.
+const READ_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Why a room cannot have items.
+#[derive(Debug, thiserror::Error)]
+pub enum ItemsError {
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] shaders::Error),
+    /// Vectors beyond `items.memory_limit` cannot be kept or read.
+    #[error("vectors of items: {0}; is the disk full, and may state.dir be written to?")]
+    File(#[from] std::io::Error),
+    /// Vectors that were learned cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// They are not for these settings.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The topic was not read again in time.
+    #[error("version {0} of items is in force, but topic items was not read again in {limit} s; is the broker well?", limit = READ_AGAIN_MAX.as_secs())]
+    Slow(u64),
+}
+
+impl ItemsError {
+    /// Whether a new device may help.
+    pub fn is_device_lost(&self) -> bool {
+        matches!(self, Self::Device(error) if error.is_device_lost())
+    }
+}
+
+/// What a catalogue is made for.
+#[derive(Clone, Debug)]
+pub struct CatalogueConfig {
+    /// Length of vectors.
+    pub dim: usize,
+    /// The hashes by which rooms ask for signatures: bits, each number once, and bits of a group.
+    pub hashes: Vec<(usize, usize)>,
+    /// Items of a version, at most.
+    pub max: usize,
+    /// Bytes of vectors in memory, of all versions together.
+    pub memory_limit: u64,
+    /// Where the others go.
+    pub dir: PathBuf,
+}
+
+impl CatalogueConfig {
+    /// Kernels for the signatures of all vectors, one a hash; `published` is the hash of published tables, where there are some.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn kernels(&self, device: &shaders::Device, published: Option<&[i16]>) -> Result<Vec<Sdim>, shaders::Error> {
+        let dim = self.dim;
+        let of = |&(bits, group_bits): &(usize, usize)| {
+            let form = shaders::sdim::Config { dim, slots: 1, bits, group_bits };
+            match published.filter(|_| bits == BITS) {
+                Some(hash) => Sdim::new(device, form, hash),
+                None => Sdim::new(device, form, &hash_matrix_of(bits, dim)),
+            }
+        };
+        self.hashes.iter().map(of).collect()
+    }
+}
+
+/// Items by version, shared by all workers of a process: locked once a micro-batch, never per event.
 pub struct Catalogue {
-    dim: usize,
-    known: RwLock<Items>,
-    changed: AtomicU64,
+    config: CatalogueConfig,
+    budget: Arc<Budget>,
+    metrics: Metrics,
+    versions: RwLock<Versions>,
+    /// Where vectors come from, where the topic only describes items.
+    learned: Option<Learned>,
+    /// Of a version that nobody has told anything of.
+    empty: Items,
+    used: Mutex<Used>,
+    was_read: Condvar,
+    warned: AtomicBool,
+    holders: AtomicU64,
 }
 
-/// An item as its topic describes it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Described {
-    /// Its id.
-    pub id: Box<str>,
-    /// Its category; empty where it has none.
-    pub category: Box<str>,
-    /// Its vector.
-    pub vector: Vec<f32>,
+struct Versions {
+    by_number: BTreeMap<u64, Items>,
+    /// What the topic says of items whose vectors are learned.
+    described: Items,
 }
 
-/// Quantized vectors by item.
-#[derive(Debug, Default)]
-pub struct Items {
-    by_id: HashMap<Box<str>, u32>,
-    /// (items, dim), scale 2^-14
-    vectors: Vec<i16>,
-    signatures: Vec<u64>,
-    /// Empty of an item without one.
-    categories: Vec<Box<str>>,
-    /// How often all were forgotten.
-    generation: u64,
-}
-
-impl Items {
-    /// Where `item_id` stands; none where its vector is unknown.
-    pub fn find(&self, item_id: &str) -> Option<u32> {
-        self.by_id.get(item_id).copied()
-    }
-
-    /// The vector of an item, `dim` numbers.
-    pub fn vector(&self, item: u32, dim: usize) -> &[i16] {
-        let start = item as usize * dim;
-        &self.vectors[start..start + dim]
-    }
-
-    /// The signature of an item.
-    pub fn signature(&self, item: u32) -> u64 {
-        self.signatures[item as usize]
-    }
-
-    /// The vectors of all items, one after the other.
-    pub fn vectors(&self) -> &[i16] {
-        &self.vectors
-    }
-
-    /// The category of an item; empty where it has none.
-    pub fn category(&self, item: u32) -> &str {
-        self.categories.get(item as usize).map_or("", |category| category)
-    }
-
-    /// How often all items were forgotten, so that their numbers may be others'.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// How many items are known.
-    pub fn len(&self) -> usize {
-        self.signatures.len()
-    }
-
-    /// Whether none is known.
-    pub fn is_empty(&self) -> bool {
-        self.signatures.is_empty()
-    }
-
-    /// Adds items that are not known yet, with their quantized vectors (items, dim), signatures, and categories where they
-    /// have some.
-    pub fn add(&mut self, ids: Vec<Box<str>>, vectors: &[i16], signatures: &[u64], categories: Vec<Box<str>>) {
-        let first = self.len() as u32;
-        self.categories.extend(categories);
-        self.by_id.extend(ids.into_iter().zip(first..));
-        self.vectors.extend_from_slice(vectors);
-        self.signatures.extend_from_slice(signatures);
-    }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.by_id.clear();
-        self.vectors.clear();
-        self.signatures.clear();
-        self.categories.clear();
-        self.generation += 1;
-    }
+/// Which versions tasks are in.
+#[derive(Default)]
+struct Used {
+    /// By holder and task.
+    in_force: BTreeMap<(u64, i32), u64>,
+    /// Versions whose memory went.
+    dropped: BTreeSet<u64>,
+    /// Of those, the ones that are to be read again.
+    wanted: BTreeSet<u64>,
 }
 
 impl Catalogue {
-    /// No items yet, of vectors of length `dim`.
-    pub fn new(dim: usize) -> Self {
-        Self { dim, known: RwLock::default(), changed: AtomicU64::new(0) }
+    /// No items yet; their vectors come from the topic, or from what was `learned`.
+    pub fn new(config: CatalogueConfig, learned: Option<Learned>, metrics: Metrics) -> Self {
+        let budget = Arc::new(Budget::new(config.memory_limit, config.dir.clone()));
+        let nothing = || Items::new(config.dim, config.hashes.len(), Arc::clone(&budget));
+        Self {
+            empty: nothing(),
+            versions: RwLock::new(Versions { by_number: BTreeMap::new(), described: nothing() }),
+            learned,
+            config,
+            budget,
+            metrics,
+            used: Mutex::default(),
+            was_read: Condvar::new(),
+            warned: AtomicBool::new(false),
+            holders: AtomicU64::new(0),
+        }
     }
 
-    /// The items, for the length of a micro-batch.
-    pub fn read(&self) -> std::sync::RwLockReadGuard<'_, Items> {
-        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// What it was made for.
+    pub fn config(&self) -> &CatalogueConfig {
+        &self.config
     }
 
-    /// How often an item came with another vector than its first, which stays.
-    pub fn changed(&self) -> u64 {
-        self.changed.load(Ordering::Relaxed)
+    fn read(&self) -> RwLockReadGuard<'_, Versions> {
+        self.versions.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a batch of items as they came; an item's first vector is final. The kernels hold no tables.
+    fn write(&self) -> RwLockWriteGuard<'_, Versions> {
+        self.versions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many items are known of each version.
+    pub fn known(&self) -> BTreeMap<u64, usize> {
+        self.read().by_number.iter().map(|(version, items)| (*version, items.len())).collect()
+    }
+
+    /// Bytes of vectors that are not in memory.
+    pub fn spilled(&self) -> u64 {
+        self.budget.spilled()
+    }
+
+    /// Takes a batch of items as they came; an item's first vector is final within its version.
     ///
     /// # Errors
-    /// Where the device fails.
-    pub fn take(&self, kernels: &mut Sdim, batch: Vec<Described>) -> Result<(), shaders::Error> {
-        let (mut ids, mut vectors, mut categories) = (Vec::new(), Vec::new(), Vec::new());
-        let mut quantized = Vec::new();
-        let mut fresh: HashMap<Box<str>, usize> = HashMap::new();
-        let known = self.read();
-        for Described { id, category, vector } in batch {
-            quantized.clear();
-            quantize(&vector, &mut quantized);
-            let first = match (known.find(&id), fresh.get(&id)) {
-                (Some(item), _) => known.vector(item, self.dim),
-                (None, Some(&at)) => &vectors[at * self.dim..(at + 1) * self.dim],
-                (None, None) => {
-                    fresh.insert(id.clone(), ids.len());
-                    ids.push(id);
-                    categories.push(category);
-                    vectors.extend_from_slice(&quantized);
+    /// Where the device fails, or vectors cannot be kept.
+    pub fn take(&self, kernels: &mut [Sdim], batch: Vec<Described>) -> Result<(), ItemsError> {
+        if self.learned.is_some() {
+            self.describe(&batch);
+            return Ok(());
+        }
+        let dropped = self.used().dropped.clone();
+        let mut by_version: BTreeMap<u64, Vec<Described>> = BTreeMap::new();
+        for described in batch.into_iter().filter(|described| !dropped.contains(&described.version)) {
+            by_version.entry(described.version).or_default().push(described);
+        }
+        for (version, batch) in by_version {
+            let fresh = self.fresh(version, batch)?;
+            let signatures = kernels.iter_mut().map(|kernels| hashed(kernels, &fresh.vectors));
+            let signatures = signatures.collect::<Result<Vec<_>, _>>()?;
+            let mut versions = self.write();
+            let items = versions.by_number.entry(version).or_insert_with(|| self.nothing());
+            fresh.described.iter().for_each(|described| items.describe(&described.id, &described.category));
+            let completed = fresh.completed.iter().map(|&at| &*fresh.described[at].id);
+            items.complete(completed, &fresh.vectors, &signatures)?;
+        }
+        self.count();
+        Ok(())
+    }
+
+    fn nothing(&self) -> Items {
+        Items::new(self.config.dim, self.config.hashes.len(), Arc::clone(&self.budget))
+    }
+
+    /// What is news in a batch of items of one version.
+    fn fresh(&self, version: u64, batch: Vec<Described>) -> Result<Fresh, ItemsError> {
+        let versions = self.read();
+        let (items, dim) = (versions.by_number.get(&version).unwrap_or(&self.empty), self.config.dim);
+        let (mut fresh, mut own, mut first) = (Fresh::default(), Vec::new(), Gathered::default());
+        // By id, the place of its vector among those of this batch, where it has one.
+        let mut places: HashMap<Box<str>, Option<usize>> = HashMap::new();
+        let (mut unknown, mut refused, mut changed) = (items.len(), 0, 0);
+        for described in batch {
+            let known = items.find(&described.id);
+            if known.is_none() && !places.contains_key(&described.id) {
+                if unknown >= self.config.max {
+                    refused += 1;
                     continue;
                 }
-            };
-            self.changed.fetch_add(u64::from(first != quantized), Ordering::Relaxed);
-        }
-        drop(known);
-        let signatures = match kernels.simhash(&vectors) {
-            Err(error) if error.is_device_lost() => {
-                tracing::warn!("{error}: it is opened again");
-                kernels.renew()?;
-                kernels.simhash(&vectors)?
+                unknown += 1;
             }
-            signatures => signatures?,
-        };
-        self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).add(
-            ids,
-            &vectors,
-            &signatures,
-            categories,
-        );
+            let place = places.entry(described.id.clone()).or_insert(None);
+            own.clear();
+            quantize(described.vector.as_deref().unwrap_or_default(), &mut own);
+            // A vector of nothing but zeros says nothing of where the item lies.
+            if own.iter().any(|x| *x != 0) {
+                let kept = match (known.and_then(|known| known.row), *place) {
+                    (Some(row), _) => {
+                        items.gather(&[row], None, &mut first)?;
+                        Some(first.vector(0))
+                    }
+                    (None, Some(at)) => Some(&fresh.vectors[at * dim..][..dim]),
+                    (None, None) => None,
+                };
+                match kept {
+                    Some(kept) => changed += u64::from(kept != own),
+                    None => {
+                        *place = Some(fresh.completed.len());
+                        fresh.completed.push(fresh.described.len());
+                        fresh.vectors.extend_from_slice(&own);
+                    }
+                }
+            }
+            fresh.described.push(described);
+        }
+        self.pass_over(refused, changed);
+        Ok(fresh)
+    }
+
+    /// Takes what is said of items beside vectors, of whichever version it is.
+    fn describe(&self, batch: &[Described]) {
+        let (mut versions, mut refused) = (self.write(), 0);
+        for Described { id, category, .. } in batch {
+            if versions.described.len() < self.config.max || versions.described.find(id).is_some() {
+                versions.described.describe(id, category);
+            } else {
+                refused += 1;
+            }
+        }
+        drop(versions);
+        self.pass_over(refused, 0);
+        self.count();
+    }
+
+    fn pass_over(&self, refused: u64, changed: u64) {
+        self.metrics.items_passed_over(refused, changed);
+        if refused > 0 && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "more items came than items.max = {}: those beyond stay unknown; raise it, or remove items that nobody needs \
+                 from topic items",
+                self.config.max
+            );
+        }
+    }
+
+    fn count(&self) {
+        let versions = self.read();
+        let known = versions.by_number.values().chain([&versions.described]).map(Items::len).sum();
+        self.metrics.items(known, self.budget.spilled());
+    }
+
+    /// Makes the newest version that was learned, before anybody is in it.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn read_ahead(&self) -> Result<(), ItemsError> {
+        match &self.learned {
+            Some(learned) => learned.newest()?.map_or(Ok(()), |newest| self.make(learned, newest)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a version that was learned, where it is not there.
+    fn make(&self, learned: &Learned, version: u64) -> Result<(), ItemsError> {
+        let is_made = || version == 0 || self.read().by_number.contains_key(&version);
+        if is_made() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        if let Some(items) = learned.make(version, self.config.dim, || self.nothing(), is_made)? {
+            let known = items.len();
+            self.write().by_number.insert(version, items);
+            tracing::debug!(version, items = known, took = ?started.elapsed(), "a version of items is made");
+            self.count();
+        }
         Ok(())
+    }
+
+    /// Drops versions that every task has left, and brings vectors back into memory where that made room: some of them, so that
+    /// nobody waits long for a lock.
+    ///
+    /// # Errors
+    /// Where vectors cannot be read.
+    pub fn tidy(&self) -> Result<(), ItemsError> {
+        if self.drop_left().is_empty() {
+            return Ok(());
+        }
+        let remaining: Vec<u64> = self.read().by_number.keys().copied().collect();
+        for version in remaining {
+            while self.write().by_number.get_mut(&version).map_or(Ok(false), Items::recall)? {}
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// Drops versions that every task has left; gives their numbers.
+    fn drop_left(&self) -> Vec<u64> {
+        let left = {
+            let mut used = self.used();
+            let Some(oldest) = used.in_force.values().min().copied() else { return Vec::new() };
+            if self.read().by_number.range(..oldest).next().is_none() {
+                return Vec::new();
+            }
+            let mut versions = self.write();
+            let newer = versions.by_number.split_off(&oldest);
+            let left = std::mem::replace(&mut versions.by_number, newer);
+            if self.learned.is_none() {
+                used.dropped.extend(left.keys());
+            }
+            left
+        };
+        let versions: Vec<u64> = left.keys().copied().collect();
+        tracing::info!(?versions, "all tasks have left these versions of items: they are dropped");
+        versions
+    }
+
+    /// Versions that are to be read again, since tasks are in them.
+    pub fn wanted(&self) -> BTreeSet<u64> {
+        self.used().wanted.clone()
+    }
+
+    /// These were read again, or nobody will read them.
+    pub fn end_wait(&self, versions: &BTreeSet<u64>) {
+        self.used().wanted.retain(|version| !versions.contains(version));
+        self.was_read.notify_all();
+    }
+
+    /// A task is in a version from now on; waits until that is made, or read again where it was dropped.
+    fn hold(&self, holder: u64, task: i32, version: u64) -> Result<(), ItemsError> {
+        let mut used = self.used();
+        used.in_force.insert((holder, task), version);
+        if let Some(learned) = &self.learned {
+            drop(used);
+            self.make(learned, version)?;
+            self.drop_left();
+            return Ok(());
+        }
+        if used.dropped.remove(&version) {
+            used.wanted.insert(version);
+        }
+        let until = Instant::now() + READ_AGAIN_MAX;
+        while used.wanted.contains(&version) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ItemsError::Slow(version));
+            }
+            used = self.was_read.wait_timeout(used, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    fn release(&self, mut gone: impl FnMut(u64, i32) -> bool) {
+        self.used().in_force.retain(|(holder, task), _| !gone(*holder, *task));
+    }
+}
+
+/// What is news in a batch.
+#[derive(Default)]
+struct Fresh {
+    described: Vec<Described>,
+    /// Places among them of those that get vectors.
+    completed: Vec<usize>,
+    /// (completed, dim)
+    vectors: Vec<i16>,
+}
+
+/// Signatures of vectors; a lost device is opened again.
+pub(super) fn hashed(kernels: &mut Sdim, vectors: &[i16]) -> Result<Vec<u64>, shaders::Error> {
+    match kernels.simhash(vectors) {
+        Err(error) if error.is_device_lost() => {
+            tracing::warn!("{error}: it is opened again");
+            kernels.renew()?;
+            kernels.simhash(vectors)
+        }
+        signatures => signatures,
+    }
+}
+
+/// A room's hold on the catalogue: which version each of its tasks is in.
+pub struct Holder {
+    catalogue: Arc<Catalogue>,
+    id: u64,
+    in_force: BTreeMap<i32, u64>,
+}
+
+impl Holder {
+    /// A room without tasks.
+    pub fn new(catalogue: Arc<Catalogue>) -> Self {
+        let id = catalogue.holders.fetch_add(1, Ordering::Relaxed);
+        Self { catalogue, id, in_force: BTreeMap::new() }
+    }
+
+    /// The catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// A task is in a version from now on.
+    ///
+    /// # Errors
+    /// Where the version cannot be had.
+    pub fn adopt(&mut self, task: i32, version: u64) -> Result<(), ItemsError> {
+        self.in_force.insert(task, version);
+        self.catalogue.hold(self.id, task, version)
+    }
+
+    /// The version that a task is in.
+    pub fn version(&self, task: i32) -> u64 {
+        self.in_force.get(&task).copied().unwrap_or(0)
+    }
+
+    /// The task is another's.
+    pub fn forget(&mut self, task: i32) {
+        self.in_force.remove(&task);
+        self.catalogue.release(|holder, of| (holder, of) == (self.id, task));
+    }
+
+    /// The items of a task, for the length of a micro-batch.
+    pub fn read(&self, task: i32) -> Reading<'_> {
+        Reading { versions: self.catalogue.read(), version: self.version(task), catalogue: &self.catalogue }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.catalogue.release(|holder, _| holder == self.id);
+    }
+}
+
+/// Items of one version.
+pub struct Reading<'a> {
+    versions: RwLockReadGuard<'a, Versions>,
+    version: u64,
+    catalogue: &'a Catalogue,
+}
+
+impl Reading<'_> {
+    fn items(&self) -> &Items {
+        self.versions.by_number.get(&self.version).unwrap_or(&self.catalogue.empty)
+    }
+
+    /// What is known of an item; nothing of one that is not.
+    pub fn find(&self, item_id: &str) -> Item<'_> {
+        let Item { row, mut category } = self.items().find(item_id).unwrap_or_default();
+        if self.catalogue.learned.is_some() {
+            category = self.versions.described.find(item_id).unwrap_or_default().category;
+        }
+        Item { row, category }
+    }
+
+    /// How many items have vectors.
+    pub fn vectors(&self) -> usize {
+        self.items().vectors()
+    }
+
+    /// As [`Items::gather`].
+    ///
+    /// # Errors
+    /// Where vectors cannot be read.
+    pub fn gather(&self, rows: &[u32], hash: Option<usize>, out: &mut Gathered) -> std::io::Result<()> {
+        self.items().gather(rows, hash, out)
     }
 }

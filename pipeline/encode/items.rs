@@ -1,84 +1,214 @@
-//! Item vectors, as a room sees them.
+//! The items of one version of the catalogue.
 
-use std::sync::{Arc, RwLockReadGuard};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 
-use shaders::sdim::{Sdim, quantize};
+use super::vectors::{Budget, Vectors};
 
-use super::catalogue::{Catalogue, Items};
-use super::hashed::hashed_vector;
+/// An item without a vector.
+const NONE: u32 = u32::MAX;
 
-/// Hashed items that a worker keeps at hand; when they are more, it begins anew.
-const HASHED_ITEMS_MAX: usize = 1 << 16;
-
-/// Where item vectors come from.
-#[derive(Clone)]
-pub enum ItemSource {
-    /// The `items` topic; shared by all workers.
-    Topic(Arc<Catalogue>),
-    /// A seeded hash of the item's id.
-    Hashed,
+/// An item as its topic describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// Its id.
+    pub id: Box<str>,
+    /// The version of the content model that made its vector.
+    pub version: u64,
+    /// Its category; empty where it has none.
+    pub category: Box<str>,
+    /// Its vector, where it has one.
+    pub vector: Option<Vec<f32>>,
 }
 
-/// A worker's way to item vectors.
-pub(crate) enum Known {
-    Topic(Arc<Catalogue>),
-    Hashed(Items),
+/// What is known of an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// The row of its vector, where it has one.
+    pub row: Option<u32>,
+    /// Its category; empty where it has none.
+    pub category: &'a str,
 }
 
-/// The items for the length of a batch.
-pub(crate) enum Reading<'a> {
-    Topic(RwLockReadGuard<'a, Items>),
-    Hashed(&'a Items),
+/// Items by id: what they are, and their vectors in one space.
+#[derive(Debug)]
+pub struct Items {
+    by_id: HashMap<Box<str>, u32>,
+    /// By item, the row of its vector, or [`NONE`].
+    rows: Vec<u32>,
+    /// By item, the place of its category's name.
+    categories: Vec<u32>,
+    names: Vec<Box<str>>,
+    by_name: HashMap<Box<str>, u32>,
+    vectors: Vectors,
+    /// By hash, then by row: words of the vector's signature.
+    signatures: Vec<Vec<u64>>,
 }
 
-impl std::ops::Deref for Reading<'_> {
-    type Target = Items;
+/// Vectors of some rows, side by side, with their signatures by one of the hashes.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    dim: usize,
+    words: usize,
+    vectors: Vec<i16>,
+    signatures: Vec<u64>,
+}
 
-    fn deref(&self) -> &Items {
-        match self {
-            Self::Topic(items) => items,
-            Self::Hashed(items) => items,
-        }
+impl Gathered {
+    /// The `at`-th vector, scale 2^-14.
+    pub fn vector(&self, at: u32) -> &[i16] {
+        &self.vectors[at as usize * self.dim..][..self.dim]
+    }
+
+    /// The `at`-th signature; nothing where no hash was asked for.
+    pub fn signature(&self, at: u32) -> &[u64] {
+        &self.signatures[at as usize * self.words..][..self.words]
+    }
+
+    /// All vectors, scale 2^-14.
+    pub fn vectors(&self) -> impl Iterator<Item = &[i16]> {
+        self.vectors.chunks_exact(self.dim.max(1))
+    }
+
+    /// All signatures.
+    pub fn signatures(&self) -> &[u64] {
+        &self.signatures
     }
 }
 
-impl Known {
-    pub(crate) fn new(source: ItemSource) -> Self {
-        match source {
-            ItemSource::Topic(catalogue) => Self::Topic(catalogue),
-            ItemSource::Hashed => Self::Hashed(Items::default()),
+impl Items {
+    /// No items yet, of vectors of length `dim` that have signatures by so many hashes.
+    pub fn new(dim: usize, hashes: usize, budget: Arc<Budget>) -> Self {
+        Self {
+            by_id: HashMap::new(),
+            rows: Vec::new(),
+            categories: Vec::new(),
+            names: vec!["".into()],
+            by_name: HashMap::from([("".into(), 0)]),
+            vectors: Vectors::new(dim, budget),
+            signatures: vec![Vec::new(); hashes],
         }
     }
 
-    /// Makes sure that hashed vectors of `ids` are at hand.
-    pub(crate) fn prepare<'a>(
-        &mut self,
-        ids: impl Iterator<Item = &'a str>,
-        dim: usize,
-        kernels: &mut Sdim,
-    ) -> Result<(), shaders::Error> {
-        let Self::Hashed(items) = self else { return Ok(()) };
-        let (mut missing, mut vectors) = (Vec::new(), Vec::new());
-        let mut seen = std::collections::HashSet::new();
-        let ids: Vec<_> = ids.collect();
-        if items.len() > HASHED_ITEMS_MAX {
-            items.clear();
-        }
-        for id in ids {
-            if items.find(id).is_none() && seen.insert(id) {
-                quantize(&hashed_vector(id, dim), &mut vectors);
-                missing.push(Box::from(id));
+    /// What is known of an item; none where it is unknown.
+    pub fn find(&self, item_id: &str) -> Option<Item<'_>> {
+        let item = *self.by_id.get(item_id)? as usize;
+        let row = Some(self.rows[item]).filter(|row| *row != NONE);
+        Some(Item { row, category: &self.names[self.categories[item] as usize] })
+    }
+
+    /// How many items are known.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many of them have vectors.
+    pub fn vectors(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// An item is there from now on; its category is the first that was told.
+    pub fn describe(&mut self, id: &str, category: &str) {
+        match self.by_id.get(id).map(|&item| item as usize) {
+            Some(item) if self.categories[item] == 0 => self.categories[item] = self.place_of(category),
+            Some(_) => {}
+            None => {
+                let category = self.place_of(category);
+                self.by_id.insert(id.into(), self.rows.len() as u32);
+                self.rows.push(NONE);
+                self.categories.push(category);
             }
         }
-        let signatures = kernels.simhash(&vectors)?;
-        items.add(missing, &vectors, &signatures, Vec::new());
+    }
+
+    /// The place of a category's name, which it gets where it has none.
+    fn place_of(&mut self, category: &str) -> u32 {
+        let next = self.names.len() as u32;
+        self.by_name.get(category).copied().unwrap_or_else(|| {
+            self.names.push(category.into());
+            self.by_name.insert(category.into(), next);
+            next
+        })
+    }
+
+    /// Gives items that are described and have none yet their vectors (items, dim), with the words of their signatures by each
+    /// hash.
+    ///
+    /// # Errors
+    /// Where the vectors cannot be kept.
+    pub fn complete<'a>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'a str>,
+        vectors: &[i16],
+        signatures: &[Vec<u64>],
+    ) -> io::Result<()> {
+        let first = self.vectors.len() as u32;
+        self.vectors.push(vectors)?;
+        for (own, more) in self.signatures.iter_mut().zip(signatures) {
+            own.extend_from_slice(more);
+        }
+        for (row, id) in (first..).zip(ids) {
+            self.rows[self.by_id[id] as usize] = row;
+        }
         Ok(())
     }
 
-    pub(crate) fn read(&self) -> Reading<'_> {
-        match self {
-            Self::Topic(catalogue) => Reading::Topic(catalogue.read()),
-            Self::Hashed(items) => Reading::Hashed(items),
+    /// Takes the vectors of `rows`, in their order, and their signatures by one of the hashes, where that is asked for.
+    ///
+    /// # Errors
+    /// Where vectors cannot be read.
+    pub fn gather(&self, rows: &[u32], hash: Option<usize>, out: &mut Gathered) -> io::Result<()> {
+        (out.dim, out.words) = (self.vectors.dim(), 0);
+        out.vectors.clear();
+        out.signatures.clear();
+        self.vectors.gather(rows, &mut out.vectors)?;
+        let Some(all) = hash.map(|hash| &self.signatures[hash]).filter(|_| !rows.is_empty()) else { return Ok(()) };
+        out.words = all.len() / self.vectors.len();
+        for &row in rows {
+            out.signatures.extend_from_slice(&all[row as usize * out.words..][..out.words]);
         }
+        Ok(())
+    }
+
+    /// Brings some vectors back into memory where there is room again; whether there is more to bring.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn recall(&mut self) -> io::Result<bool> {
+        self.vectors.recall()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_known_by_what_was_said_of_it_first() {
+        let mut items = Items::new(2, 1, Arc::new(Budget::new(u64::MAX, std::env::temp_dir())));
+        items.describe("a", "");
+        items.describe("b", "shoes");
+        assert_eq!(items.find("a"), Some(Item { row: None, category: "" }));
+        items.describe("a", "hats");
+        items.describe("a", "shoes");
+        items.describe("b", "coats");
+        items.complete(["b", "a"], &[1, 2, 3, 4], &[vec![7, 8]]).unwrap();
+        assert_eq!(items.find("a"), Some(Item { row: Some(1), category: "hats" }));
+        assert_eq!(items.find("b"), Some(Item { row: Some(0), category: "shoes" }));
+        assert_eq!((items.find("c"), items.len(), items.vectors(), items.names.len()), (None, 2, 2, 3));
+        let mut gathered = Gathered::default();
+        items.gather(&[1, 0, 1], Some(0), &mut gathered).unwrap();
+        assert_eq!(
+            (gathered.vector(0), gathered.vector(1), gathered.signature(2)),
+            (&[3, 4][..], &[1, 2][..], &[8][..])
+        );
+        items.gather(&[], Some(0), &mut gathered).unwrap();
+        assert_eq!((gathered.vectors().count(), gathered.signatures().len()), (0, 0));
     }
 }

@@ -1,8 +1,9 @@
 //! Encode: what the open rooms make of the users that a micro-batch touched. Here Arrow ends and slices begin.
 //!
 //! # Layout
-//! - [`catalogue`]: item vectors from the `items` topic; [`hashed`]: vectors made of the item's id.
-//! - [`items`]: one of the two, as a room sees it.
+//! - [`catalogue`]: items by version; [`items`]: those of one version; [`vectors`]: their vectors, in memory or in a file.
+//! - [`learned`]: versions of vectors that are learned from the log; [`passages`]: what they are learned from.
+//! - [`hashed`]: vectors made of the item's id. [`known`]: one of the two, as a room sees it.
 //! - [`tables`]: the bounded cache of users' tables.
 //! - [`follow`]: the reader of the topic.
 //! - [`due`]: who is to be published when (`encodings.min_interval_ms`).
@@ -14,9 +15,13 @@ pub mod due;
 pub mod follow;
 pub mod hashed;
 pub mod items;
+pub mod known;
+pub mod learned;
+pub mod passages;
 pub mod record;
 pub mod sdim;
 pub mod tables;
+pub mod vectors;
 
 use std::collections::BTreeMap;
 
@@ -28,15 +33,18 @@ use crate::inquiry::UserForecast;
 use crate::metrics::curve::Scored;
 use crate::rank::{RankError, RankRoom};
 
-pub use items::ItemSource;
+use self::passages::sampler::Sampler;
+
+pub use catalogue::ItemsError;
+pub use known::ItemSource;
 pub use sdim::{SdimConfig, SdimRoom};
 
 /// Why a room says nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// SDIM's device failed.
+    /// SDIM's device failed, or vectors of items cannot be had.
     #[error("sdim: {0}")]
-    Sdim(#[from] shaders::Error),
+    Sdim(#[from] ItemsError),
     /// A forecast cannot be made.
     #[error("prompt_tpp: {0}")]
     Forecast(#[from] ForecastError),
@@ -63,6 +71,10 @@ pub struct Encoders {
     pub forecasts: Option<ForecastRoom>,
     /// Answers to candidates, where they are given.
     pub rank: Option<RankRoom>,
+    /// Passages of histories, where vectors of items are learned from them.
+    pub passages: Option<Sampler>,
+    /// Versions of items in force, by task.
+    pub items: BTreeMap<i32, u64>,
 }
 
 impl Encoders {
@@ -76,6 +88,11 @@ impl Encoders {
         heard: &dyn Fn(i32) -> Heard,
         out: &mut dyn Emit,
     ) -> Result<(), EncodeError> {
+        if let Some(passages) = &mut self.passages {
+            let touched = fold.touched().filter(|touched| !heard(touched.task).muted);
+            touched.for_each(|touched| passages.take(fold, &touched, out));
+            passages.finish(out);
+        }
         if let Some(sdim) = &mut self.sdim {
             sdim.encode(fold, heard, out)?;
         }
@@ -88,11 +105,40 @@ impl Encoders {
         Ok(())
     }
 
+    /// A task begins, with items of this version.
+    ///
+    /// # Errors
+    /// Where the version cannot be had.
+    pub fn begin(&mut self, fold: &Fold, task: i32, items: u64) -> Result<(), EncodeError> {
+        self.items.insert(task, 0);
+        self.adopt_items(fold, task, items)
+    }
+
+    /// Whether a version of a model is another one than is in force. Of items it is the newest that counts, whoever speaks last:
+    /// while processes are restarted one by one with a new `items.version`, the old ones speak too.
+    pub fn is_news(&self, task: i32, model: &str, version: u64) -> bool {
+        model != Room::Items.name() || self.items.get(&task).is_none_or(|in_force| *in_force < version)
+    }
+
+    fn adopt_items(&mut self, fold: &Fold, task: i32, version: u64) -> Result<(), EncodeError> {
+        self.items.insert(task, version);
+        if let Some(sdim) = &mut self.sdim {
+            sdim.adopt(fold, task, version)?;
+        }
+        if let Some(rank) = &mut self.rank {
+            rank.adopt_items(task, version)?;
+        }
+        Ok(())
+    }
+
     /// A version of a model is in force for a task from here on.
     ///
     /// # Errors
     /// Where it cannot be had.
-    pub fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), EncodeError> {
+    pub fn adopt(&mut self, fold: &Fold, task: i32, model: &str, version: u64) -> Result<(), EncodeError> {
+        if model == Room::Items.name() {
+            return self.adopt_items(fold, task, version);
+        }
         match (&mut self.forecasts, &mut self.rank) {
             (Some(forecasts), _) if model == Room::PromptTpp.name() => Ok(forecasts.adopt(task, version)?),
             (_, Some(rank)) => Ok(rank.adopt(task, model, version)?),
@@ -129,7 +175,12 @@ impl Encoders {
         let sdim = self.sdim.iter().map(|_| (Room::Sdim, record::MODEL_VERSION));
         let forecasts = self.forecasts.iter().filter_map(|room| Some((Room::PromptTpp, room.version(task)?)));
         let scorers = self.rank.iter().flat_map(|rank| rank.versions(task));
-        sdim.chain(forecasts).chain(scorers).map(|(room, version)| (room.name().to_owned(), version)).collect()
+        let items = self.items.get(&task).filter(|version| **version > 0).map(|version| (Room::Items, *version));
+        sdim.chain(forecasts)
+            .chain(scorers)
+            .chain(items)
+            .map(|(room, version)| (room.name().to_owned(), version))
+            .collect()
     }
 
     /// The user of `slot` is forgotten: it may be another's from now on.
@@ -150,6 +201,7 @@ impl Encoders {
 
     /// Another worker has the users of a task now. What is cached of others goes too: it is rebuilt on demand.
     pub fn forget(&mut self, task: i32) {
+        self.items.remove(&task);
         if let Some(sdim) = &mut self.sdim {
             sdim.forget(task);
         }

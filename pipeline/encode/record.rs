@@ -19,6 +19,8 @@ pub struct Head<'a> {
     pub events: usize,
     /// The version of model `sdim`.
     pub model_version: u64,
+    /// The version of the items whose vectors the table is made of.
+    pub items_version: u64,
     /// Topic, partition and offset of his newest row.
     pub source: (&'a str, i32, i64),
 }
@@ -53,11 +55,12 @@ mod tests {
     #[test]
     fn a_record_holds_what_the_contract_says() {
         let table = vec![0x3c00_u16; GROUPS * BUCKETS * 2];
-        let head = Head { user_id: "u\"1", time: 5, events: 3, model_version: 1, source: ("events", 2, 9) };
+        let head =
+            Head { user_id: "u\"1", time: 5, events: 3, model_version: 1, items_version: 2, source: ("events", 2, 9) };
         let mut out = Vec::new();
         write(&head, &table, &mut out);
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(value["user_id"], "u\"1");
+        assert_eq!((&value["user_id"], &value["items_version"]), (&"u\"1".into(), &2.into()));
         assert_eq!((&value["groups"], &value["buckets"], &value["dim"]), (&16.into(), &8.into(), &2.into()));
         let bytes = STANDARD.decode(value["table"].as_str().unwrap()).unwrap();
         assert_eq!(bytes.len(), 16 * 8 * 2 * 2);

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use operators::{Fold, TouchedUser};
 use schemas::output::{Emit, Output, Record, Room};
-use shaders::sdim::{Batch, Change, Sdim};
+use shaders::sdim::{BITS, Batch, Change, Sdim};
 
+use super::Heard;
+use super::catalogue::ItemsError;
 use super::due::Due;
-use super::items::{ItemSource, Known};
+use super::items::Gathered;
+use super::known::{ItemSource, Known, Reading};
 use super::record::{self, Head, MODEL_VERSION};
 use super::tables::{Held, Tables};
-use super::{Heard, catalogue};
 
 /// Users whose tables are computed at once.
 const BATCH_USERS: usize = 1024;
@@ -47,7 +49,9 @@ struct Work {
     /// Row slots of the history, and whether they come or go.
     rows: Vec<(u32, bool)>,
     row_offsets: Vec<u32>,
+    /// Rows of vectors, by change.
     items: Vec<u32>,
+    gathered: Gathered,
     changes: Vec<Change>,
     publish: Vec<u32>,
     published: Vec<u16>,
@@ -68,7 +72,7 @@ impl SdimRoom {
         Ok(Self {
             config,
             kernels: Sdim::new(device, kernels, hash)?,
-            known: Known::new(items),
+            known: Known::new(items, config.dim, Some(BITS)),
             tables: Tables::new(config.tables),
             due: Due::new(config.min_interval_ms),
             work: Work::default(),
@@ -85,12 +89,7 @@ impl SdimRoom {
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn encode(
-        &mut self,
-        fold: &Fold,
-        heard: &dyn Fn(i32) -> Heard,
-        out: &mut dyn Emit,
-    ) -> Result<(), shaders::Error> {
+    pub fn encode(&mut self, fold: &Fold, heard: &dyn Fn(i32) -> Heard, out: &mut dyn Emit) -> Result<(), ItemsError> {
         let mut users: Vec<(TouchedUser<'_>, bool)> = Vec::new();
         let mut places = BTreeMap::new();
         for touched in fold.touched() {
@@ -117,46 +116,50 @@ impl SdimRoom {
                 }
             }
         }
-        for batch in users.chunks(BATCH_USERS.min(self.tables.slots())) {
-            match self.batch(fold, batch, out) {
-                Err(error) if error.is_device_lost() => {
-                    tracing::warn!("{error}: it is opened again, the tables are built anew");
-                    self.kernels.renew()?;
-                    self.tables.clear();
-                    self.batch(fold, batch, out)?;
+        let mut versions: Vec<u64> = users.iter().map(|(user, _)| self.known.version(user.task)).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        // Vectors of two versions never meet, not even in a batch.
+        for version in versions {
+            let of = users.iter().filter(|(user, _)| self.known.version(user.task) == version);
+            let of: Vec<_> = of.copied().collect();
+            for batch in of.chunks(BATCH_USERS.min(self.tables.slots())) {
+                match self.batch(fold, batch, out) {
+                    Err(error) if error.is_device_lost() => {
+                        tracing::warn!("{error}: it is opened again, the tables are built anew");
+                        self.kernels.renew()?;
+                        self.tables.clear();
+                        self.batch(fold, batch, out)?;
+                    }
+                    done => done?,
                 }
-                done => done?,
             }
         }
         Ok(())
     }
 
-    fn batch(
-        &mut self,
-        fold: &Fold,
-        users: &[(TouchedUser<'_>, bool)],
-        out: &mut dyn Emit,
-    ) -> Result<(), shaders::Error> {
+    /// Users, some at least, of tasks that are all in one version.
+    fn batch(&mut self, fold: &Fold, users: &[(TouchedUser<'_>, bool)], out: &mut dyn Emit) -> Result<(), ItemsError> {
         self.plan(fold, users);
         let ids = self.work.rows.iter().map(|&(row, _)| fold.item_id(row));
         self.known.prepare(ids, self.config.dim, &mut self.kernels)?;
-        let items = self.known.read();
-        self.work.resolve(fold, &mut self.tables, &items);
+        let items = self.known.read(users[0].0.task);
         let work = &mut self.work;
-        let vectors: Vec<_> = work.items.iter().map(|&item| items.vector(item, self.config.dim)).collect();
-        let signatures: Vec<_> = work.items.iter().map(|&item| items.signature(item)).collect();
+        work.resolve(fold, &mut self.tables, &items);
+        items.gather(&work.items, &mut work.gathered)?;
+        drop(items);
+        let vectors: Vec<&[i16]> = work.gathered.vectors().collect();
         let batch = Batch {
             slots: &work.slots,
             fresh: &work.fresh,
             offsets: &work.offsets,
             changes: &work.changes,
             vectors: &vectors,
-            signatures: &signatures,
+            signatures: work.gathered.signatures(),
             publish: &work.publish,
         };
         work.published.clear();
         self.kernels.encode(&batch, &mut work.published)?;
-        drop(items);
         self.publish(fold, users, out);
         Ok(())
     }
@@ -195,6 +198,7 @@ impl SdimRoom {
                 time: touched.time,
                 events: fold.item_window(touched.user).count(),
                 model_version: MODEL_VERSION,
+                items_version: self.known.version(touched.task),
                 source: touched.source,
             };
             record::write(&head, table, &mut self.value);
@@ -207,6 +211,15 @@ impl SdimRoom {
             };
             out.emit(touched.task, record);
         }
+    }
+
+    /// A task is in a version of items from now on: tables of its users, who are in `fold`, are built anew.
+    ///
+    /// # Errors
+    /// Where the version cannot be had.
+    pub fn adopt(&mut self, fold: &Fold, task: i32, version: u64) -> Result<(), ItemsError> {
+        fold.users(task).for_each(|user| self.tables.drop_user(user.user));
+        self.known.adopt(task, version)
     }
 
     /// As [`super::Encoders::restored`]: who may still have waited to be published waits again.
@@ -230,6 +243,7 @@ impl SdimRoom {
     pub fn forget(&mut self, task: i32) {
         self.tables.clear();
         self.due.forget(task);
+        self.known.forget(task);
     }
 }
 
@@ -253,7 +267,8 @@ impl Work {
     }
 
     /// Turns rows into changes of tables. A row whose item is unknown waits; one that goes while it waits was never in.
-    fn resolve(&mut self, fold: &Fold, tables: &mut Tables, items: &catalogue::Items) {
+    fn resolve(&mut self, fold: &Fold, tables: &mut Tables, items: &Reading<'_>) {
+        let known = items.vectors();
         for (index, &user) in self.users.iter().enumerate() {
             let (held, _) = tables.hold(user);
             let rows = self.row_offsets[index] as usize..self.row_offsets[index + 1] as usize;
@@ -262,20 +277,20 @@ impl Work {
             let split = rows.end - waited;
             for &(row, added) in &self.rows[rows.start..split] {
                 let waits = !added && remove(held, row);
-                match items.find(fold.item_id(row)) {
+                match items.find(fold.item_id(row)).row {
                     _ if waits => {}
                     Some(item) => change(&mut self.items, &mut self.changes, item, added),
                     None => held.pending.push_back(row),
                 }
             }
-            if held.known != items.len() {
+            if held.known != known {
                 for &(row, _) in &self.rows[split..rows.end] {
-                    let item = items.find(fold.item_id(row));
+                    let item = items.find(fold.item_id(row)).row;
                     if let Some(item) = item.filter(|_| remove(held, row)) {
                         change(&mut self.items, &mut self.changes, item, true);
                     }
                 }
-                held.known = items.len();
+                held.known = known;
             }
             self.offsets.push(self.changes.len() as u32);
         }

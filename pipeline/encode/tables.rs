@@ -10,7 +10,7 @@ pub struct Held {
     pub slot: u32,
     /// Rows of his window that are not in the table, because their items are unknown; oldest first.
     pub pending: VecDeque<u32>,
-    /// How many items were known when `pending` was last looked through.
+    /// How many items had vectors when `pending` was last looked through.
     pub known: usize,
     used: bool,
     batch: u64,

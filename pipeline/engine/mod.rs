@@ -128,7 +128,7 @@ impl Engine {
 
     /// A version of a model is in force for a task from here on.
     fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), StageError> {
-        self.encoders.adopt(task, model, version)?;
+        self.encoders.adopt(&self.fold, task, model, version)?;
         if model == Room::PromptTpp.name() {
             self.meter.all().learning().adopted(version);
         }
@@ -167,11 +167,13 @@ impl Engine {
             let watermark = task.minimum.apply(&packed.header.controls);
             self.fold.advance(record.partition, watermark);
         }
-        if !packed.header.versions.is_empty() {
+        let mut versions = packed.header.versions;
+        versions.retain(|model, version| self.encoders.is_news(record.partition, model, *version));
+        if !versions.is_empty() {
             // What stands before it is said with the versions from before.
             self.settle(staged)?;
-            for (model, version) in &packed.header.versions {
-                self.adopt(record.partition, model, *version)?;
+            for (model, version) in versions {
+                self.adopt(record.partition, &model, version)?;
             }
         }
         Ok(())

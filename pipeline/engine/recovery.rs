@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use schemas::output::Room;
+
 use super::{Engine, Task};
 use crate::log::TopicPartition;
 use crate::snapshot::archive::Snapshot;
@@ -45,12 +47,14 @@ impl Engine {
             None => return Err(unknown(at, &format!("the log begins at {low}"))),
         }
         self.fold.assign(partition);
+        let items = models.get(Room::Items.name()).copied().unwrap_or(0);
+        self.encoders.begin(&self.fold, partition, items)?;
         if let Some(rank) = &mut self.encoders.rank {
             let begun = rank.begin(partition, tally.as_deref());
             begun.map_err(|error| StageError::Recovery(format!("partition {partition}: {error}")))?;
         }
         self.encoders.restored(&self.fold, partition, minimum.in_force());
-        for (model, version) in &models {
+        for (model, version) in models.iter().filter(|(model, _)| *model != Room::Items.name()) {
             self.adopt(partition, model, *version)?;
         }
         if let Some(snapshots) = &mut self.snapshots {

@@ -15,9 +15,11 @@
 //! # Layout
 //! - this file: [`Learner`], the stage, whatever the model. [`study`]: what it needs of a model, what every version says.
 //!   [`device`]: devices that are lost.
-//! - [`prompt_tpp`], [`ranking`]: the studies of PromptTPP, and of the models that score candidates (SDIM, MUSE).
+//! - [`prompt_tpp`], [`ranking`]: the studies of PromptTPP, and of the models that score candidates (SDIM, MUSE). [`items`]:
+//!   vectors of items.
 
 pub mod device;
+pub mod items;
 pub mod prompt_tpp;
 pub mod ranking;
 pub mod study;

@@ -43,6 +43,16 @@ impl Shelf {
         }
     }
 
+    /// Takes what has come, without waiting, and gives the number of the newest version; none where there is none.
+    ///
+    /// # Errors
+    /// Where the log fails.
+    pub fn newest(&self) -> Result<Option<u64>, ModelError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.poll(Duration::ZERO)?;
+        Ok(inner.held.keys().last().copied())
+    }
+
     /// Version `version`, or the next newer one where compaction has removed it; waits for it.
     ///
     /// # Errors

@@ -11,8 +11,9 @@ use shaders::sdim::{Sdim, Window};
 
 use super::sight::{NEWEST, Sight};
 use super::tally::{Tally, key};
-use crate::encode::catalogue::Items;
-use crate::encode::items::{ItemSource, Known};
+use crate::encode::ItemsError;
+use crate::encode::items::{Gathered, Item};
+use crate::encode::known::{ItemSource, Known};
 
 /// The place of `item_rate` among [`INPUTS`].
 pub const ITEM_RATE: usize = {
@@ -56,9 +57,9 @@ pub struct Eyes {
     known: Known,
     kernels: Sdim,
     gsu: Gsu,
-    /// Signatures of the items that are known, as they are numbered, and of which generation; a cache.
-    signatures: Vec<u64>,
-    generation: u64,
+    /// Rows of the vectors that a request looks at, and the vectors.
+    rows: Vec<u32>,
+    gathered: Gathered,
     found: Found,
 }
 
@@ -66,6 +67,7 @@ pub struct Eyes {
 struct Behavior<'a> {
     item_id: &'a str,
     kind: &'a str,
+    /// The place of its vector among those that are looked at.
     item: Option<u32>,
 }
 
@@ -79,33 +81,46 @@ impl Eyes {
         let form = shaders::sdim::Config { dim: config.dim, slots: 1, bits, group_bits };
         let hash = shaders::sdim::hash_matrix_of(bits, config.dim);
         Ok(Self {
-            known: Known::new(items),
+            known: Known::new(items, config.dim, config.hash.map(|(bits, _)| bits)),
             kernels: Sdim::new(device, form, &hash)?,
             gsu: Gsu::new(device, shaders::muse::Config { dim: config.dim, chunks: GSU_CHUNKS })?,
-            signatures: Vec::new(),
-            generation: 0,
+            rows: Vec::new(),
+            gathered: Gathered::default(),
             found: Found::default(),
             config,
         })
     }
 
-    /// What a request sees of a user in `slot`, where he is known. A lost device is opened again.
+    /// A task is in a version of items from now on.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// Where the version cannot be had.
+    pub fn adopt(&mut self, task: i32, version: u64) -> Result<(), ItemsError> {
+        self.known.adopt(task, version)
+    }
+
+    /// The task is another worker's.
+    pub fn forget(&mut self, task: i32) {
+        self.known.forget(task);
+    }
+
+    /// What a request of a task sees of a user in `slot`, where he is known. A lost device is opened again.
+    ///
+    /// # Errors
+    /// Where the device fails, or vectors cannot be read.
     pub fn look(
         &mut self,
         fold: &Fold,
-        slot: Option<u32>,
+        (task, slot): (i32, Option<u32>),
         tally: &Tally,
         asked: &Candidates,
-    ) -> Result<Sight, shaders::Error> {
-        match self.look_once(fold, slot, tally, asked) {
+    ) -> Result<Sight, ItemsError> {
+        match self.look_once(fold, (task, slot), tally, asked) {
             Err(error) if error.is_device_lost() => {
                 tracing::warn!("{error}: it is opened again");
                 self.kernels.renew()?;
                 self.gsu.renew()?;
-                self.look_once(fold, slot, tally, asked)
+                self.look_once(fold, (task, slot), tally, asked)
             }
             seen => seen,
         }
@@ -114,49 +129,49 @@ impl Eyes {
     fn look_once(
         &mut self,
         fold: &Fold,
-        slot: Option<u32>,
+        (task, slot): (i32, Option<u32>),
         tally: &Tally,
         asked: &Candidates,
-    ) -> Result<Sight, shaders::Error> {
+    ) -> Result<Sight, ItemsError> {
         let newest = slot.into_iter().flat_map(|slot| fold.newest(slot, usize::MAX).rev()).map(|row| fold.row(row));
         let behaviors = newest.filter_map(|row| Some(Behavior { item_id: row.item_id?, kind: row.kind, item: None }));
         let mut behaviors: Vec<Behavior<'_>> = behaviors.take(self.config.window).collect();
         let ids = asked.item_ids.iter().map(String::as_str);
         let all = behaviors.iter().map(|behavior| behavior.item_id).chain(ids.clone());
         self.known.prepare(all, self.config.dim, &mut self.kernels)?;
-        let items = self.known.read();
-        behaviors.iter_mut().for_each(|behavior| behavior.item = items.find(behavior.item_id));
-        let candidates: Vec<Option<u32>> = ids.map(|id| items.find(id)).collect();
-        if std::mem::replace(&mut self.generation, items.generation()) != items.generation() {
-            self.signatures.clear();
-        }
-        if self.config.hash.is_some() {
-            let hashed = self.signatures.len() / self.kernels.config().signature_words();
-            let vectors = &items.vectors()[hashed * self.config.dim..];
-            self.signatures.extend(self.kernels.simhash(vectors)?);
-        }
+        let known = self.known.read(task);
+        self.rows.clear();
+        behaviors
+            .iter_mut()
+            .for_each(|behavior| behavior.item = place(&mut self.rows, known.find(behavior.item_id).row));
+        let described: Vec<Item<'_>> = ids.map(|id| known.find(id)).collect();
+        let candidates: Vec<Option<u32>> = described.iter().map(|item| place(&mut self.rows, item.row)).collect();
+        let categories = described.iter().map(|item| item.category.to_owned()).collect();
+        known.gather(&self.rows, &mut self.gathered)?;
+        drop(known);
+        let items = &self.gathered;
         let (dim, width) = (self.config.dim, INPUTS.len() + FORMS * self.config.features.len());
         let mut sight = Sight {
             dim: dim as u32,
             width: width as u32,
             item_ids: asked.item_ids.clone(),
-            categories: candidates.iter().map(|item| item.map_or("", |item| items.category(item)).to_owned()).collect(),
+            categories,
             ..Sight::default()
         };
-        candidates.iter().for_each(|item| vector(&items, *item, dim, &mut sight.candidate_keys));
+        candidates.iter().for_each(|item| vector(items, *item, dim, &mut sight.candidate_keys));
         let mut others = Others::default();
-        behaviors.iter().take(NEWEST).for_each(|behavior| others.push(&items, behavior, dim, &mut sight));
+        behaviors.iter().take(NEWEST).for_each(|behavior| others.push(items, behavior, dim, &mut sight));
         if self.config.hash.is_some() {
-            read(&mut self.kernels, &items, (&behaviors, &candidates), &self.signatures, &mut sight)?;
+            read(&mut self.kernels, items, (&behaviors, &candidates), &mut sight)?;
         }
         if let Some(count) = self.config.found {
-            let block = block(&items, &behaviors, dim)?;
+            let block = block(items, &behaviors, dim)?;
             self.gsu.search(&block, &sight.candidate_keys, count, &mut self.found)?;
             self.gsu.tiers(&block, &sight.candidate_keys, &self.found, &mut sight.tiers)?;
             sight.found_offsets.clone_from(&self.found.offsets);
             sight.found_similarities.clone_from(&self.found.similarities);
             for &age in &self.found.ages {
-                let place = others.place(&items, &behaviors, age, dim, &mut sight);
+                let place = others.place(items, &behaviors, age, dim, &mut sight);
                 sight.found_behaviors.push(place);
             }
         }
@@ -165,10 +180,16 @@ impl Eyes {
     }
 }
 
+/// The place that a row gets among those that are looked at.
+fn place(rows: &mut Vec<u32>, row: Option<u32>) -> Option<u32> {
+    rows.push(row?);
+    Some(rows.len() as u32 - 1)
+}
+
 /// Appends an item's vector as int8; zero where it has none.
-fn vector(items: &Items, item: Option<u32>, dim: usize, out: &mut Vec<i8>) {
+fn vector(items: &Gathered, item: Option<u32>, dim: usize, out: &mut Vec<i8>) {
     match item {
-        Some(item) => out.extend(items.vector(item, dim).iter().map(|&x| small(x))),
+        Some(item) => out.extend(items.vector(item).iter().map(|&x| small(x))),
         None => out.resize(out.len() + dim, 0),
     }
 }
@@ -182,18 +203,16 @@ fn small(x: i16) -> i8 {
 
 fn read(
     kernels: &mut Sdim,
-    items: &Items,
+    items: &Gathered,
     (behaviors, candidates): (&[Behavior<'_>], &[Option<u32>]),
-    signatures: &[u64],
     sight: &mut Sight,
 ) -> Result<(), shaders::Error> {
-    let (dim, words) = (sight.dim as usize, kernels.config().signature_words());
-    let of = |item: u32| &signatures[item as usize * words..(item as usize + 1) * words];
+    let dim = sight.dim as usize;
     let known = || behaviors.iter().filter_map(|behavior| behavior.item);
-    let vectors: Vec<&[i16]> = known().map(|item| items.vector(item, dim)).collect();
-    let of_window: Vec<u64> = known().flat_map(|item| of(item).iter().copied()).collect();
+    let vectors: Vec<&[i16]> = known().map(|item| items.vector(item)).collect();
+    let of_window: Vec<u64> = known().flat_map(|item| items.signature(item).iter().copied()).collect();
     let window = Window { vectors: &vectors, signatures: &of_window };
-    let asked: Vec<u64> = candidates.iter().flatten().flat_map(|&item| of(item).iter().copied()).collect();
+    let asked: Vec<u64> = candidates.iter().flatten().flat_map(|&item| items.signature(item).iter().copied()).collect();
     let mut reads = Vec::new();
     kernels.read_window(&window, &asked, &mut reads)?;
     let mut reads = reads.chunks_exact(dim);
@@ -206,7 +225,7 @@ fn read(
     Ok(())
 }
 
-fn block(items: &Items, behaviors: &[Behavior<'_>], dim: usize) -> Result<Block, shaders::Error> {
+fn block(items: &Gathered, behaviors: &[Behavior<'_>], dim: usize) -> Result<Block, shaders::Error> {
     let (mut block, mut key) = (Block::new(dim)?, Vec::with_capacity(dim));
     for behavior in behaviors.iter().rev() {
         key.clear();
@@ -226,14 +245,14 @@ struct Others {
 
 impl Others {
     /// Appends the next of the newest behaviors.
-    fn push(&mut self, items: &Items, behavior: &Behavior<'_>, dim: usize, sight: &mut Sight) {
+    fn push(&mut self, items: &Gathered, behavior: &Behavior<'_>, dim: usize, sight: &mut Sight) {
         let age = self.next_age;
         self.next_age += 1;
         self.add(items, behavior, age, dim, sight);
     }
 
     /// The place of the behavior of an age, which is appended where it is not there.
-    fn place(&mut self, items: &Items, all: &[Behavior<'_>], age: u32, dim: usize, sight: &mut Sight) -> u32 {
+    fn place(&mut self, items: &Gathered, all: &[Behavior<'_>], age: u32, dim: usize, sight: &mut Sight) -> u32 {
         if age < self.next_age {
             return age;
         }
@@ -243,7 +262,7 @@ impl Others {
         }
     }
 
-    fn add(&mut self, items: &Items, behavior: &Behavior<'_>, age: u32, dim: usize, sight: &mut Sight) -> u32 {
+    fn add(&mut self, items: &Gathered, behavior: &Behavior<'_>, age: u32, dim: usize, sight: &mut Sight) -> u32 {
         let place = sight.behavior_ages.len() as u32;
         if !self.types.contains_key(behavior.kind) {
             self.types.insert(behavior.kind.to_owned(), sight.types.len() as u16);

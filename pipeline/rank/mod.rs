@@ -43,7 +43,7 @@ use self::scorer::Scorer;
 use self::sight::Sight;
 use self::tally::{Bounds, Tally, key};
 use self::version::About;
-use crate::encode::ItemSource;
+use crate::encode::{ItemSource, ItemsError};
 use crate::forecast::version::VersionError;
 use crate::model::ModelError;
 use crate::model::shelf::Shelf;
@@ -71,6 +71,9 @@ pub enum RankError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] shaders::Error),
+    /// Vectors of items cannot be had.
+    #[error(transparent)]
+    Items(#[from] ItemsError),
     /// A version in force cannot be had.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -190,6 +193,7 @@ impl RankRoom {
     /// Another worker has the task now.
     pub fn forget(&mut self, task: i32) {
         self.tasks.remove(&task);
+        self.eyes.forget(task);
         self.waiting.retain(|waiting| waiting.task != task);
         for scorer in &mut self.scorers {
             scorer.in_force.remove(&task);
@@ -241,7 +245,7 @@ impl RankRoom {
                 let item_ids = [item_id.as_str()].into_iter().chain(negatives).map(str::to_owned).collect();
                 let Feedback { user_id, time, .. } = given.clone();
                 let asked = Candidates { user_id, time, item_ids, ..Candidates::default() };
-                let sight = self.eyes.look(fold, slot, tally, &asked)?;
+                let sight = self.eyes.look(fold, (task, slot), tally, &asked)?;
                 let mut sample = sight.pick(&(0..sight.len()).collect::<Vec<_>>(), false);
                 sample.labels[0] = given.label;
                 Some(sample)
@@ -278,7 +282,7 @@ impl RankRoom {
         if muted && !learned_from {
             return Ok(());
         }
-        let (sight, answered) = (self.eyes.look(fold, slot, tally, &asked)?, Answered::default());
+        let (sight, answered) = (self.eyes.look(fold, (task, slot), tally, &asked)?, Answered::default());
         if learned_from {
             let of = (key(&asked.user_id), asked.time);
             let gone = pending.add(&asked.request_id, of, sight.clone(), answered.clone(), &self.config.patience);
@@ -303,6 +307,14 @@ impl RankRoom {
             let (output, value) = (Output::Samples(*room), Some(self.value.as_slice()));
             out.emit(task, Record { output, partition: 0, key: None, value, headers: &[] });
         }
+    }
+
+    /// A version of items is in force for a task from here on: what requests see from now on is of it.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn adopt_items(&mut self, task: i32, version: u64) -> Result<(), RankError> {
+        Ok(self.eyes.adopt(task, version)?)
     }
 
     /// A version of a model is in force for a task from here on.

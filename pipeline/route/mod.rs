@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::event::EventColumns;
-use schemas::output::{Emit, Output, Record};
+use schemas::output::{Emit, Output, Record, Room};
 use schemas::packed::{self, Control, Header, Progress};
 use schemas::partition::partition_of;
 use schemas::request::{Candidates, Request};
@@ -50,6 +50,8 @@ pub struct RouterConfig {
     pub by_user_partitions: u32,
     /// The length of item vectors, where a room uses them.
     pub dim: Option<usize>,
+    /// The version of items that is to be in force; 0 is from the beginning.
+    pub items_version: u64,
     /// `events.out_of_orderness_ms`.
     pub out_of_orderness_ms: i64,
     /// `events.idle_timeout_ms`.
@@ -84,6 +86,8 @@ pub struct Router {
     destinations: Vec<Destination>,
     /// The next transaction names all partitions of the events to everybody.
     announce: bool,
+    /// Nobody was told yet which version of items is to be in force.
+    tells_items: bool,
     told_at: Duration,
     now: Duration,
     packed: Vec<u8>,
@@ -129,6 +133,7 @@ impl Router {
             sources: BTreeMap::new(),
             destinations,
             announce: false,
+            tells_items: false,
             told_at: Duration::ZERO,
             now: Duration::ZERO,
             packed: Vec::new(),
@@ -215,6 +220,22 @@ impl Router {
         staged.emit(TASK, Record { output: Output::ByUser, partition, key: None, value, headers: &[] });
     }
 
+    /// The first that a router says after an assignment, before all rows: which version of items is in force. So a run, and a
+    /// new application, has it from its beginning on, however its records are cut into transactions.
+    fn tell_items(&mut self, staged: &mut dyn Emit) {
+        if !std::mem::take(&mut self.tells_items) || self.config.items_version == 0 {
+            return;
+        }
+        let versions = BTreeMap::from([(Room::Items.name().to_owned(), self.config.items_version)]);
+        self.packed.clear();
+        packed::write(&Header { versions, ..Header::default() }, None, &mut self.packed)
+            .expect("a header becomes JSON");
+        for partition in 0..self.destinations.len() as i32 {
+            let value = Some(self.packed.as_slice());
+            staged.emit(TASK, Record { output: Output::ByUser, partition, key: None, value, headers: &[] });
+        }
+    }
+
     /// What is news for `partition` about the source partitions.
     fn controls(&mut self, partition: usize) -> Vec<Control> {
         let told = &mut self.destinations[partition].told;
@@ -260,7 +281,7 @@ impl Stage for Router {
             self.sources.insert(at.clone(), Input { source, next, committed: next });
             positions.push((at.clone(), next));
         }
-        self.announce = true;
+        (self.announce, self.tells_items) = (true, true);
         log.seek(&positions)?;
         log.resume(partitions)?;
         Ok(())
@@ -280,6 +301,7 @@ impl Stage for Router {
     }
 
     fn record(&mut self, record: Incoming<'_>, staged: &mut dyn Emit) -> Result<(), StageError> {
+        self.tell_items(staged);
         let Some(input) = self.sources.get_mut(&at(record)) else { return Ok(()) };
         input.next = record.offset + 1;
         input.source.read();
@@ -325,6 +347,7 @@ impl Stage for Router {
 
     fn finish(&mut self, staged: &mut dyn Emit) -> Result<Vec<TaskOffset>, StageError> {
         let cpu = thread_cpu();
+        self.tell_items(staged);
         let everybody = self.announce || self.now.saturating_sub(self.told_at) >= CONTROL_INTERVAL;
         for partition in 0..self.destinations.len() {
             let waiting = self.destinations[partition].bytes() > 0;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use schemas::output::Output;
+use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 use serde::Serialize;
 
@@ -344,7 +344,8 @@ fn output_names(shared: &Shared) -> Vec<String> {
 }
 
 fn save_models(shared: &Shared, broker: &Embedded, output: &Path) -> Result<(), RunError> {
-    for room in roles::rooms(&shared.config) {
+    let items = roles::learns_items(&shared.config).then_some(Room::Items);
+    for room in roles::rooms(&shared.config).into_iter().chain(items) {
         let model = model::read(broker, &shared.topics.models(), room.name()).map_err(ServiceError::from)?;
         if let Some(model) = model {
             model::file::save_in(&model, &output.join("models")).map_err(ServiceError::from)?;

@@ -15,6 +15,7 @@ use super::collector::read_on;
 use super::{Feed, RunError, output_names, prepare, work};
 use crate::config::{Config, Role};
 use crate::metrics::Metrics;
+use crate::roles;
 
 /// Samples of one room.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ const BUFFER_BYTES: usize = 1 << 18;
 
 impl Samples {
     /// Sends what `feed` gives through the service as the settings have it, and keeps what there is to be learned from for
-    /// `room`; nobody learns meanwhile.
+    /// `room`; nobody learns meanwhile, but of items what requests see, where their vectors are learned.
     ///
     /// # Errors
     /// Where something cannot be read, written or done; the message says what.
@@ -43,6 +44,11 @@ impl Samples {
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, RunError> {
         config.roles = vec![Role::Router, Role::Engine];
+        if roles::learns_items(&config) {
+            // What requests see is of vectors that are learned on the way; scorers read along and learn nothing.
+            config.roles.push(Role::Learner);
+            config.candidates.learn = false;
+        }
         let dir = config.state.dir.clone().unwrap_or_else(std::env::temp_dir);
         let failed = |error| RunError::output(&dir, error);
         let file = std::fs::create_dir_all(&dir).and_then(|()| tempfile::tempfile_in(&dir)).map_err(failed)?;

@@ -8,16 +8,19 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use operators::{FoldError, Views};
-use pipeline::config::{Config, ItemVectors, Learn, Route, Size, Unlabeled};
+use pipeline::config::{Config, ItemVectors, Learn, Route, Size, Unlabeled, VectorSource};
 use pipeline::encode::ItemSource;
+use pipeline::encode::catalogue::Catalogue;
+use pipeline::encode::learned::Learned;
 use pipeline::engine::Engine;
-use pipeline::learn::{Learned, Learner};
+use pipeline::learn::{self, Learner};
 use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Headers};
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
 use pipeline::model::shelf::Shelf as Versions;
 use pipeline::roles::{self, Group, Patience, Rooms, Shared};
 use pipeline::route::Router;
+use pipeline::service;
 use pipeline::snapshot::SnapshotError;
 use pipeline::snapshot::archive::Archive;
 use pipeline::snapshot::manifest::{FORMAT, Owner};
@@ -122,6 +125,11 @@ impl Plan {
         config.candidates.negatives = [0, 3][dice.below(2) as usize];
         config.candidates.recent_items_max = [5, 4096][dice.below(2) as usize];
         let asked = asked::lines(&mut dice, asks, users);
+        // Vectors learned from few behaviors; tables of them are not the same in two worlds, as versions come in time.
+        if config.muse.enabled && !config.sdim.enabled && dice.one_in(2) {
+            (config.items.vectors, config.sdim.items) = (VectorSource::CoOccurrence, ItemVectors::Topic);
+            (config.items.learn_events, config.items.version_events) = (30, 5);
+        }
         Self { events, asked, gpu, partitions, config }
     }
 }
@@ -144,6 +152,7 @@ pub struct Happened {
     pub expired_records: u64,
     pub versions: u64,
     pub rankings: u64,
+    pub items: u64,
     pub forecasts: u64,
     pub answers: u64,
     pub negatives: u64,
@@ -166,6 +175,7 @@ impl Happened {
         self.expired_records += other.expired_records;
         self.versions += other.versions;
         self.rankings += other.rankings;
+        self.items += other.items;
         self.forecasts += other.forecasts;
         self.answers += other.answers;
         self.negatives += other.negatives;
@@ -181,7 +191,7 @@ struct Process {
     /// One of each room that learns.
     learners: Vec<(Room, Worker<Learner>)>,
     /// How far they have come.
-    learned: Arc<Learned>,
+    learned: Arc<learn::Learned>,
     /// Whether it never takes a step again: a worker has ended with an error.
     dead: bool,
 }
@@ -244,6 +254,7 @@ impl World {
         specs.push(spec(topics.learners(), 1));
         specs.push(spec(topics.samples(Room::PromptTpp), 1));
         specs.extend(roles::scorers(&plan.config).into_iter().map(|room| spec(topics.samples(room), 1)));
+        specs.push(spec(topics.samples(Room::Items), 1));
         specs.extend(topics.outputs(&roles::said(&plan.config)).into_iter().map(|output| match output {
             Output::Late | Output::DeadLetter => spec(topics.name(output), sources),
             _ => spec(topics.name(output), plan.partitions as i32),
@@ -343,8 +354,12 @@ impl World {
         for room in self.plan.learning() {
             let learned = lessons::Learned::read(&self.broker, &self.topics, room);
             let versions = learned.check(&self.topics, &config, same_device)?;
-            *(if room == Room::PromptTpp { &mut self.happened.versions } else { &mut self.happened.rankings }) +=
-                versions;
+            let happened = &mut self.happened;
+            *match room {
+                Room::PromptTpp => &mut happened.versions,
+                Room::Sdim | Room::Muse => &mut happened.rankings,
+                Room::Items => &mut happened.items,
+            } += versions;
         }
         Ok(())
     }
@@ -527,7 +542,14 @@ impl World {
         let forecasts = config.prompt_tpp.enabled.then(|| Arc::new(Versions::new("prompt_tpp", models())));
         let scorers = roles::scorers(&config).into_iter();
         let scorers = scorers.map(|room| (room, Arc::new(Versions::new(room.name(), models())))).collect();
-        let rooms = Some(Rooms { device, items: ItemSource::Hashed, sdim, forecasts, scorers });
+        let items = if roles::learns_items(&config) {
+            let learned = Learned::new(Arc::new(Versions::new("items", models())), Vec::new());
+            let catalogue = Catalogue::new(service::catalogue(&config), Some(learned), Metrics::new());
+            ItemSource::Catalogue(Arc::new(catalogue))
+        } else {
+            ItemSource::Hashed
+        };
+        let rooms = Some(Rooms { device, items, sdim, forecasts, scorers });
         let patience = Patience {
             pauses: (Duration::ZERO, Duration::ZERO),
             idle_poll: Duration::ZERO,

@@ -32,17 +32,18 @@ pub struct Read {
     pub dead: u64,
 }
 
-/// Reads all inputs. An event of two users is one of each; events without an item are passed over.
+/// Reads all inputs. An event of two users is one of each; events without an item are passed over, and so are items of another
+/// version than `items_version`.
 ///
 /// # Errors
 /// Where a source cannot be read, or there is nothing to be ranked.
-pub fn read(inputs: &[Input], columns: &EventColumns) -> Result<Read, InputError> {
+pub fn read(inputs: &[Input], columns: &EventColumns, items_version: u64) -> Result<Read, InputError> {
     let mut merge = Merge::open(inputs)?;
     let mut reader = Reader::default();
     while let Some(record) = merge.next()? {
         let good = match record.topic {
             InputTopic::Events => reader.event(record.value, columns),
-            InputTopic::Items => reader.item(record.value),
+            InputTopic::Items => reader.item(record.value, items_version),
             InputTopic::Candidates => reader.candidates(record.value),
             InputTopic::Feedback => reader.feedback(record.value),
             InputTopic::Forget => true,
@@ -124,9 +125,12 @@ impl Reader {
     }
 
     /// The newest record of an item counts, its vector where the length is that of the first.
-    fn item(&mut self, value: &[u8]) -> bool {
+    fn item(&mut self, value: &[u8], version: u64) -> bool {
         let dim = Some(self.items.dim).filter(|dim| *dim > 0);
         let Ok(record) = decode_item(value, dim) else { return false };
+        if record.version != version {
+            return true;
+        }
         let item = self.item_number(&record.item_id);
         if let Some(category) = &record.category {
             self.category(item, category);

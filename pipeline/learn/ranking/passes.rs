@@ -4,7 +4,8 @@
 //! inputs ─► router, engine, as in `run` ─► samples, in a temporary file ─► the study, pass after pass ─► a model to start from
 //! ```
 //! What is learned is a function of the samples' order. Where there is one by-user partition (`partitions`) that is the inputs'
-//! order, so the same records give the same bits; of several, samples stand in the order in which the engine came to them.
+//! order, so the same records give the same bits; of several, samples stand in the order in which the engine came to them. Where
+//! vectors of items are learned too (`items.vectors = "co-occurrence"`), where their versions come in between is a matter of time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

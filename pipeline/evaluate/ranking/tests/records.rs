@@ -19,7 +19,7 @@ fn read_lines(topics: &[(&str, &[String])]) -> Result<Read, InputError> {
             format!("{topic}={}", path.display())
         })
         .collect();
-    read(&Input::parse_all(&arguments).unwrap(), &EventColumns::default())
+    read(&Input::parse_all(&arguments).unwrap(), &EventColumns::default(), 0)
 }
 
 fn lines(lines: &[&str]) -> Vec<String> {
