@@ -552,38 +552,3 @@ fn vectors_that_are_learned_tell_what_nobody_said() {
         );
     }
 }
-
-#[test]
-#[ignore = "TEMPORARY measurement"]
-fn measure_making_a_version() {
-    use pipeline::encode::learned::{Learned, tensors};
-    use pipeline::model::shelf::Shelf;
-    use pipeline::model::{self, Model};
-    use pipeline::rank::version::Rows;
-    let broker = Embedded::new(EmbeddedSettings { trims: false, ..EmbeddedSettings::default() });
-    broker.create(&[TopicSpec { name: "models".into(), partitions: 1, settings: Vec::new() }]).unwrap();
-    let (mut names, mut dice, mut vectors) = (Rows::default(), Dice(1), Vec::new());
-    for n in 0..100_000 {
-        names.add(&format!("item-{n}"), usize::MAX);
-        let raw: Vec<f32> = (0..64).map(|_| dice.below(2001) as f32 - 1000.0).collect();
-        let norm = raw.iter().map(|x| x * x).sum::<f32>().sqrt();
-        vectors.extend(raw.iter().map(|x| x / norm));
-    }
-    let model = Model { name: "items".into(), version: 1, about: json!({}), tensors: tensors(&names, &vectors, 64) };
-    model::publish(&broker, "models", "me", &model).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    for hashes in [vec![], vec![(48, 3)], vec![(48, 3), (96, 6)]] {
-        let config = CatalogueConfig { dim: 64, hashes, max: 1 << 22, memory_limit: 1 << 30, dir: dir.path().into() };
-        let shelf = Arc::new(Shelf::new("items", broker.reader(&["models".into()]).unwrap()));
-        let started = Instant::now();
-        shelf.newest().unwrap();
-        let read = started.elapsed();
-        let kernels = config.kernels(&shaders::Device::Cpu, None).unwrap();
-        println!("hashes {:?}: read {read:?}", config.hashes);
-        let catalogue = Arc::new(Catalogue::new(config, Some(Learned::new(shelf, kernels)), Metrics::new()));
-        let mut holder = Holder::new(catalogue);
-        let (started, cpu) = (Instant::now(), pipeline::metrics::thread_cpu());
-        holder.adopt(0, 1).unwrap();
-        println!("made in {:?}, CPU {:?}", started.elapsed(), pipeline::metrics::thread_cpu() - cpu);
-    }
-}
