@@ -53,7 +53,7 @@ impl EmbeddedReader {
         each: &mut dyn FnMut(Incoming<'_>, Headers<'_>),
     ) -> Result<bool, LogError> {
         let shared = Arc::clone(&self.shared);
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(shared.settings.wait_max);
         let mut state = shared.lock();
         while !self.gather(&mut state) && !state.stopped && Instant::now() < deadline {
             state = shared.wait(state, Some(deadline));
