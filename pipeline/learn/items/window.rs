@@ -101,7 +101,7 @@ mod tests {
         let mut window = Window::default();
         window.push([1, 2, 3].into_iter(), 1);
         window.push((10..20).collect::<Vec<_>>().into_iter(), 4);
-        let all = vec![
+        let all = [
             (3, vec![2, 1]),
             (16, vec![15, 14, 13, 12, 11]),
             (17, vec![16, 15, 14, 13, 12]),
