@@ -147,7 +147,8 @@ impl World {
         let topic = self.topic("feedback");
         for n in 0..LESSONS {
             let (user, item) = (self.draw.user(), self.draw.item());
-            let line = json!({"user_id": user, "item_id": item, "label": u8::from(n % 3 == 0), "time": now_ms()}).to_string();
+            let line =
+                json!({"user_id": user, "item_id": item, "label": u8::from(n % 3 == 0), "time": now_ms()}).to_string();
             feed.send(&topic, None, Some(user.as_bytes()), Some(line.as_bytes()))?;
         }
         feed.flush()?;
