@@ -278,9 +278,14 @@ impl Fold {
         self.state.touched()
     }
 
-    /// The item of a row.
+    /// The item of a row of an item window.
     pub fn item_id(&self, row_slot: u32) -> &str {
         self.state.store.text(row_slot, ITEM_ID)
+    }
+
+    /// The item of any row; none where it has none.
+    pub fn item_of(&self, row_slot: u32) -> Option<&str> {
+        self.state.store.is_valid(row_slot, ITEM_ID).then(|| self.item_id(row_slot))
     }
 
     /// The rows of a user's item window, oldest first.

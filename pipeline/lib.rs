@@ -19,12 +19,14 @@
 //! - [`encode`]: what the rooms make of the users touched.
 //! - [`forecast`]: what a user does next, and samples of what he did. [`learn`]: samples to versions of the model.
 //! - [`rank`]: candidates to answers, and samples of what was taken.
-//! - [`model`]: model versions on their topic. [`evaluate`]: how good forecasts are, beside trivial ones.
+//! - [`model`]: model versions on their topic; [`ahead`]: read before they are needed. [`evaluate`]: how good forecasts are, beside trivial ones.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.
+//! - [`names`]: names by number, and back.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 //! - [`inquiry`]: what the page asks of the engine's workers.
 
+pub mod ahead;
 pub mod command;
 pub mod config;
 pub mod dead_letter;
@@ -40,6 +42,7 @@ pub mod learn;
 pub mod log;
 pub mod metrics;
 pub mod model;
+pub mod names;
 pub mod rank;
 pub mod roles;
 pub mod route;

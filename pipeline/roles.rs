@@ -32,6 +32,7 @@ use crate::model::shelf::Shelf;
 use crate::rank::look::LookConfig;
 use crate::rank::pending::Patience as Waiting;
 use crate::rank::tally::Bounds as Counted;
+use crate::rank::versions::Versions;
 use crate::rank::{MODELS, RankConfig, RankRoom};
 use crate::route::{CandidatesConfig, Router, RouterConfig};
 use crate::snapshot::archive::Archive;
@@ -109,7 +110,7 @@ pub struct Rooms {
     /// PromptTPP's versions, where open.
     pub forecasts: Option<Arc<Shelf>>,
     /// Versions of the models that score candidates.
-    pub scorers: Vec<(Room, Arc<Shelf>)>,
+    pub scorers: Vec<Arc<Versions>>,
 }
 
 /// Why workers cannot start or had to stop.
@@ -420,7 +421,7 @@ fn encoders(shared: &Shared) -> Result<Encoders, shaders::Error> {
         let sdim = SdimConfig { dim: config.sdim.dim, tables: config.sdim.tables, min_interval_ms };
         SdimRoom::new(sdim, device, hash, items.clone())
     });
-    let rank = config.candidates.enabled.then(|| RankRoom::new(rank(config), device.clone(), items.clone(), scorers));
+    let rank = config.candidates.enabled.then(|| RankRoom::new(rank(config), device, items.clone(), scorers));
     let history_ttl_ms = config.history.ttl.map(|ttl| ttl.0.as_millis() as i64);
     let bounds = Bounds { history_max_events: config.history.max_events, history_ttl_ms };
     let forecasts = forecasts.as_ref().map(|shelf| {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use shaders::ops::tensors::Entry;
 use shaders::sdim::{BITS, GROUP_BITS, hash_matrix};
 
+use crate::ahead::read_ahead;
 use crate::config::{Config, ConfigError, Device, Route};
 use crate::encode::ItemSource;
 use crate::encode::catalogue::{Catalogue, CatalogueConfig};
@@ -23,6 +24,7 @@ use crate::log::{Broker, LogError};
 use crate::metrics::Metrics;
 use crate::model::shelf::Shelf;
 use crate::model::{self, Model, ModelError};
+use crate::rank::versions::Versions;
 use crate::roles::{self, ColdStores, Patience, RoleError, Rooms, Shared, Workers};
 use crate::snapshot::archive::Archive;
 use crate::snapshot::bucket::Bucket;
@@ -142,10 +144,12 @@ pub fn prepare(
 }
 
 fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker, metrics: &Metrics) -> Result<Rooms, ServiceError> {
-    let shelf =
-        |room: Room| broker.reader(&[topics.models()]).map(|reader| (room, Arc::new(Shelf::new(room.name(), reader))));
-    let scorers = roles::scorers(config).into_iter().map(shelf).collect::<Result<_, _>>()?;
-    let forecasts = config.prompt_tpp.enabled.then(|| shelf(Room::PromptTpp).map(|(_, shelf)| shelf)).transpose()?;
+    let models = || broker.reader(&[topics.models()]);
+    let look = roles::rank(config).look;
+    let versions = |room: Room| models().map(|reader| Arc::new(Versions::new(room, &look, reader)));
+    let scorers = roles::scorers(config).into_iter().map(versions).collect::<Result<_, _>>()?;
+    let shelf = |room: Room| models().map(|reader| Arc::new(Shelf::new(room.name(), reader)));
+    let forecasts = config.prompt_tpp.enabled.then(|| shelf(Room::PromptTpp)).transpose()?;
     let dim = config.sdim.dim;
     let sdim = if config.sdim.enabled {
         let model = first_model(config, topics, broker)?;
@@ -158,7 +162,7 @@ fn rooms(config: &Config, topics: &Topics, broker: &dyn Broker, metrics: &Metric
         let form = catalogue(config);
         let learned = if roles::learns_items(config) {
             let kernels = form.kernels(&device, sdim.as_ref().map(|hash| hash.as_slice()))?;
-            Some(Learned::new(shelf(Room::Items)?.1, kernels))
+            Some(Learned::new(shelf(Room::Items)?, kernels))
         } else {
             None
         };
@@ -272,6 +276,7 @@ pub fn serve(
     let ending = Arc::new(AtomicBool::new(false));
     let items = shared.topics.input("items");
     let following = follower.map(|follower| follower.follow(Arc::clone(cluster), items, Arc::clone(&ending)));
+    let reading = shared.rooms.as_ref().and_then(|rooms| read_ahead(rooms, Arc::clone(&ending)));
     let watching = ground.watch(cluster, &ending);
     let workers = Workers::start(&shared, broker, Arc::clone(&ending))?;
     shared.metrics.set_ready(true);
@@ -295,7 +300,9 @@ pub fn serve(
     tracing::info!("stopping: the open transactions are committed");
     let stopped = workers.stop();
     let followed = following.map_or(Ok(Ok(())), JoinHandle::join);
+    let read = reading.map_or(Ok(()), JoinHandle::join);
     stopped?;
+    read.map_err(|_| RoleError::Panicked("models".into()))?;
     Ok(followed.map_err(|_| RoleError::Panicked("items".into()))??)
 }
 

@@ -323,8 +323,8 @@ fn another_form_of_attention_is_another_model() {
     let ranked = Ranked { inputs: roles::rank(&settings[0]).look.inputs(), dim: 8, ..Ranked::default() };
     let sight = Sight::read(&samples(50..51)[0]).unwrap();
     let scores = |model: &Model| {
-        let mut version = Version::build(&Device::Cpu, Long::Muse, model, &ranked).unwrap();
-        version.score(&[&sight]).unwrap()
+        let version = Version::new(Long::Muse, model, &ranked).unwrap();
+        version.score(&mut ranking::Scorer::new(&Device::Cpu), &[&sight]).unwrap()
     };
     let [released, paper] = &versions[..] else { panic!("one of each form") };
     assert!(scores(released).iter().chain(&scores(paper)).all(|score| score.is_finite()));

@@ -1,10 +1,10 @@
 //! The items of one version of the catalogue.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use super::vectors::{Budget, Vectors};
+use crate::names::Names;
 
 /// An item without a vector.
 const NONE: u32 = u32::MAX;
@@ -34,13 +34,12 @@ pub struct Item<'a> {
 /// Items by id: what they are, and their vectors in one space.
 #[derive(Debug)]
 pub struct Items {
-    by_id: HashMap<Box<str>, u32>,
+    ids: Names,
     /// By item, the row of its vector, or [`NONE`].
     rows: Vec<u32>,
     /// By item, the place of its category's name.
     categories: Vec<u32>,
-    names: Vec<Box<str>>,
-    by_name: HashMap<Box<str>, u32>,
+    names: Names,
     vectors: Vectors,
     /// By hash, then by row: words of the vector's signature.
     signatures: Vec<Vec<u64>>,
@@ -66,7 +65,12 @@ impl Gathered {
         &self.signatures[at as usize * self.words..][..self.words]
     }
 
-    /// All vectors, scale 2^-14.
+    /// All vectors (rows, dim), scale 2^-14.
+    pub fn all(&self) -> &[i16] {
+        &self.vectors
+    }
+
+    /// All vectors, one by one, scale 2^-14.
     pub fn vectors(&self) -> impl Iterator<Item = &[i16]> {
         self.vectors.chunks_exact(self.dim.max(1))
     }
@@ -80,12 +84,13 @@ impl Gathered {
 impl Items {
     /// No items yet, of vectors of length `dim` that have signatures by so many hashes.
     pub fn new(dim: usize, hashes: usize, budget: Arc<Budget>) -> Self {
+        let mut names = Names::default();
+        names.add("");
         Self {
-            by_id: HashMap::new(),
+            ids: Names::default(),
             rows: Vec::new(),
             categories: Vec::new(),
-            names: vec!["".into()],
-            by_name: HashMap::from([("".into(), 0)]),
+            names,
             vectors: Vectors::new(dim, budget),
             signatures: vec![Vec::new(); hashes],
         }
@@ -93,9 +98,9 @@ impl Items {
 
     /// What is known of an item; none where it is unknown.
     pub fn find(&self, item_id: &str) -> Option<Item<'_>> {
-        let item = *self.by_id.get(item_id)? as usize;
+        let item = self.ids.find(item_id)? as usize;
         let row = Some(self.rows[item]).filter(|row| *row != NONE);
-        Some(Item { row, category: &self.names[self.categories[item] as usize] })
+        Some(Item { row, category: self.names.name(self.categories[item]) })
     }
 
     /// How many items are known.
@@ -115,26 +120,15 @@ impl Items {
 
     /// An item is there from now on; its category is the first that was told.
     pub fn describe(&mut self, id: &str, category: &str) {
-        match self.by_id.get(id).map(|&item| item as usize) {
-            Some(item) if self.categories[item] == 0 => self.categories[item] = self.place_of(category),
-            Some(_) => {}
-            None => {
-                let category = self.place_of(category);
-                self.by_id.insert(id.into(), self.rows.len() as u32);
-                self.rows.push(NONE);
-                self.categories.push(category);
-            }
+        let (item, is_new) = self.ids.add(id);
+        if is_new {
+            self.rows.push(NONE);
+            self.categories.push(0);
         }
-    }
-
-    /// The place of a category's name, which it gets where it has none.
-    fn place_of(&mut self, category: &str) -> u32 {
-        let next = self.names.len() as u32;
-        self.by_name.get(category).copied().unwrap_or_else(|| {
-            self.names.push(category.into());
-            self.by_name.insert(category.into(), next);
-            next
-        })
+        let own = &mut self.categories[item as usize];
+        if *own == 0 {
+            *own = self.names.add(category).0;
+        }
     }
 
     /// Gives items that are described and have none yet their vectors (items, dim), with the words of their signatures by each
@@ -154,7 +148,8 @@ impl Items {
             own.extend_from_slice(more);
         }
         for (row, id) in (first..).zip(ids) {
-            self.rows[self.by_id[id] as usize] = row;
+            let item = self.ids.find(id).expect("an item is described before it is completed");
+            self.rows[item as usize] = row;
         }
         Ok(())
     }

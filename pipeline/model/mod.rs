@@ -151,7 +151,7 @@ impl Chunks {
         record.key.zip(record.value).is_some_and(|(key, value)| self.put(key, value))
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
         match key.strip_prefix(self.model.as_bytes()) {
             Some([] | [b'/', ..]) => drop(self.newest.insert(key.to_vec(), value.to_vec())),
             _ => return false,

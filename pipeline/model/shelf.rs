@@ -1,7 +1,7 @@
 //! Versions of one model, read ahead from the topic, for engines that come to where they are in force.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Chunks, Model, ModelError};
@@ -13,23 +13,24 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 const GET_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
 
-/// The shelf of a process. A lock guards it: engines look once a transaction, and wait only for versions they need.
+/// The shelf of a process. Engines look once a transaction, and wait only for versions they need: what is there is not locked
+/// while somebody reads on.
 pub struct Shelf {
     model: String,
-    inner: Mutex<Inner>,
+    reading: Mutex<Reading>,
+    held: Mutex<BTreeMap<u64, Arc<Model>>>,
 }
 
-struct Inner {
+struct Reading {
     reader: Box<dyn Reader>,
     chunks: Chunks,
-    held: BTreeMap<u64, Arc<Model>>,
 }
 
 impl Shelf {
     /// Nothing was read yet from `reader` of topic `models`.
     pub fn new(model: &str, reader: Box<dyn Reader>) -> Self {
-        let inner = Inner { reader, chunks: Chunks::of(model), held: BTreeMap::new() };
-        Self { model: model.into(), inner: Mutex::new(inner) }
+        let reading = Mutex::new(Reading { reader, chunks: Chunks::of(model) });
+        Self { model: model.into(), reading, held: Mutex::default() }
     }
 
     /// Takes what has come, without waiting; somebody else may be at it.
@@ -37,8 +38,8 @@ impl Shelf {
     /// # Errors
     /// Where the log fails.
     pub fn look(&self) -> Result<(), ModelError> {
-        match self.inner.try_lock() {
-            Ok(mut inner) => inner.poll(Duration::ZERO),
+        match self.reading.try_lock() {
+            Ok(mut reading) => self.poll(&mut reading, Duration::ZERO),
             Err(_) => Ok(()),
         }
     }
@@ -48,9 +49,8 @@ impl Shelf {
     /// # Errors
     /// Where the log fails.
     pub fn newest(&self) -> Result<Option<u64>, ModelError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.poll(Duration::ZERO)?;
-        Ok(inner.held.keys().last().copied())
+        self.look()?;
+        Ok(self.held().keys().last().copied())
     }
 
     /// Version `version`, or the next newer one where compaction has removed it; waits for it.
@@ -58,28 +58,34 @@ impl Shelf {
     /// # Errors
     /// Where the log fails, or it does not come.
     pub fn get(&self, version: u64) -> Result<Arc<Model>, ModelError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        // Versions come in order: where a newer one has come this one will not.
+        let find = || self.held().range(version..).next().map(|(_, model)| Arc::clone(model));
+        if let Some(model) = find() {
+            return Ok(model);
+        }
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
         loop {
-            // Versions come in order: where a newer one has come this one will not.
-            if let Some((_, model)) = inner.held.range(version..).next() {
-                return Ok(Arc::clone(model));
+            if let Some(model) = find() {
+                return Ok(model);
             }
-            inner.poll(POLL)?;
+            self.poll(&mut reading, POLL)?;
             if started.elapsed() > GET_MAX {
                 return Err(ModelError::Missing { model: self.model.clone(), version });
             }
         }
     }
-}
 
-impl Inner {
-    fn poll(&mut self, wait: Duration) -> Result<(), ModelError> {
-        let Self { reader, chunks, held } = self;
+    fn held(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Model>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll(&self, Reading { reader, chunks }: &mut Reading, wait: Duration) -> Result<(), ModelError> {
         reader.poll(wait, &mut |record| {
             if chunks.take(record)
                 && let Some(model) = chunks.assemble()
             {
+                let mut held = self.held();
                 held.insert(model.version, Arc::new(model));
                 while held.len() > 1 && held.values().map(|model| model.bytes()).sum::<usize>() > HELD_BYTES_MAX {
                     held.pop_first();

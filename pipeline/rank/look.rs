@@ -1,12 +1,11 @@
 //! Looking: from a request, the user's history and the live counters to what is kept of them.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use operators::Fold;
 use operators::rates::{Candidate, FORMS, INPUTS, feature_forms};
 use schemas::request::Candidates;
 use shaders::Device;
-use shaders::muse::{Block, Found, Gsu};
+use shaders::muse::{Block, Found, Gsu, narrow, products};
 use shaders::sdim::{Sdim, Window};
 
 use super::sight::{NEWEST, Sight};
@@ -60,15 +59,40 @@ pub struct Eyes {
     /// Rows of the vectors that a request looks at, and the vectors.
     rows: Vec<u32>,
     gathered: Gathered,
+    content: Content,
     found: Found,
 }
 
 /// A behavior with an item, the newest first.
 struct Behavior<'a> {
+    /// Its row of the history.
+    row: u32,
     item_id: &'a str,
-    kind: &'a str,
     /// The place of its vector among those that are looked at.
     item: Option<u32>,
+}
+
+/// The vectors that a request looks at, as int8.
+#[derive(Default)]
+struct Content {
+    /// (items, dim)
+    vectors: Vec<i8>,
+    /// (dim) Of an item without a vector.
+    nothing: Vec<i8>,
+}
+
+impl Content {
+    fn take(&mut self, items: &Gathered, dim: usize) {
+        self.vectors.clear();
+        narrow(items.all(), &mut self.vectors);
+        self.nothing.resize(dim, 0);
+    }
+
+    /// The vector of an item; zero where it has none.
+    fn of(&self, item: Option<u32>) -> &[i8] {
+        let dim = self.nothing.len();
+        item.map_or(&self.nothing, |item| &self.vectors[item as usize * dim..][..dim])
+    }
 }
 
 impl Eyes {
@@ -86,6 +110,7 @@ impl Eyes {
             gsu: Gsu::new(device, shaders::muse::Config { dim: config.dim, chunks: GSU_CHUNKS })?,
             rows: Vec::new(),
             gathered: Gathered::default(),
+            content: Content::default(),
             found: Found::default(),
             config,
         })
@@ -133,8 +158,8 @@ impl Eyes {
         tally: &Tally,
         asked: &Candidates,
     ) -> Result<Sight, ItemsError> {
-        let newest = slot.into_iter().flat_map(|slot| fold.newest(slot, usize::MAX).rev()).map(|row| fold.row(row));
-        let behaviors = newest.filter_map(|row| Some(Behavior { item_id: row.item_id?, kind: row.kind, item: None }));
+        let newest = slot.into_iter().flat_map(|slot| fold.newest(slot, usize::MAX).rev());
+        let behaviors = newest.filter_map(|row| Some(Behavior { row, item_id: fold.item_of(row)?, item: None }));
         let mut behaviors: Vec<Behavior<'_>> = behaviors.take(self.config.window).collect();
         let ids = asked.item_ids.iter().map(String::as_str);
         let all = behaviors.iter().map(|behavior| behavior.item_id).chain(ids.clone());
@@ -149,7 +174,8 @@ impl Eyes {
         let categories = described.iter().map(|item| item.category.to_owned()).collect();
         known.gather(&self.rows, &mut self.gathered)?;
         drop(known);
-        let items = &self.gathered;
+        self.content.take(&self.gathered, self.config.dim);
+        let (items, content) = (&self.gathered, &self.content);
         let (dim, width) = (self.config.dim, INPUTS.len() + FORMS * self.config.features.len());
         let mut sight = Sight {
             dim: dim as u32,
@@ -158,20 +184,22 @@ impl Eyes {
             categories,
             ..Sight::default()
         };
-        candidates.iter().for_each(|item| vector(items, *item, dim, &mut sight.candidate_keys));
-        let mut others = Others::default();
-        behaviors.iter().take(NEWEST).for_each(|behavior| others.push(items, behavior, dim, &mut sight));
+        candidates.iter().for_each(|item| sight.candidate_keys.extend_from_slice(content.of(*item)));
+        let mut others = Others { fold, content, all: &behaviors, places: HashMap::new(), types: HashMap::new() };
+        for age in 0..behaviors.len().min(NEWEST) {
+            others.place(age as u32, &mut sight);
+        }
         if self.config.hash.is_some() {
             read(&mut self.kernels, items, (&behaviors, &candidates), &mut sight)?;
         }
         if let Some(count) = self.config.found {
-            let block = block(items, &behaviors, dim)?;
+            let block = block(content, &behaviors, dim)?;
             self.gsu.search(&block, &sight.candidate_keys, count, &mut self.found)?;
             self.gsu.tiers(&block, &sight.candidate_keys, &self.found, &mut sight.tiers)?;
             sight.found_offsets.clone_from(&self.found.offsets);
             sight.found_similarities.clone_from(&self.found.similarities);
             for &age in &self.found.ages {
-                let place = others.place(items, &behaviors, age, dim, &mut sight);
+                let place = others.place(age, &mut sight);
                 sight.found_behaviors.push(place);
             }
         }
@@ -184,21 +212,6 @@ impl Eyes {
 fn place(rows: &mut Vec<u32>, row: Option<u32>) -> Option<u32> {
     rows.push(row?);
     Some(rows.len() as u32 - 1)
-}
-
-/// Appends an item's vector as int8; zero where it has none.
-fn vector(items: &Gathered, item: Option<u32>, dim: usize, out: &mut Vec<i8>) {
-    match item {
-        Some(item) => out.extend(items.vector(item).iter().map(|&x| small(x))),
-        None => out.resize(out.len() + dim, 0),
-    }
-}
-
-/// Of a component of scale 2^-14, round(127 v).
-fn small(x: i16) -> i8 {
-    let half = 1 << 13;
-    let scaled = i32::from(x) * 127;
-    (if scaled < 0 { -((half - scaled) >> 14) } else { (scaled + half) >> 14 }) as i8
 }
 
 fn read(
@@ -225,52 +238,38 @@ fn read(
     Ok(())
 }
 
-fn block(items: &Gathered, behaviors: &[Behavior<'_>], dim: usize) -> Result<Block, shaders::Error> {
-    let (mut block, mut key) = (Block::new(dim)?, Vec::with_capacity(dim));
+fn block(content: &Content, behaviors: &[Behavior<'_>], dim: usize) -> Result<Block, shaders::Error> {
+    let mut block = Block::new(dim)?;
     for behavior in behaviors.iter().rev() {
-        key.clear();
-        vector(items, behavior.item, dim, &mut key);
-        block.push(behavior.item.map(|_| key.as_slice()))?;
+        block.push(behavior.item.map(|item| content.of(Some(item))))?;
     }
     Ok(block)
 }
 
-/// Behaviors that stand in a sight already, by age, and its names of types.
-#[derive(Default)]
-struct Others {
+/// The behaviors of a sight: who of all stands in it already, by age, and the names of types.
+struct Others<'a> {
+    fold: &'a Fold,
+    content: &'a Content,
+    all: &'a [Behavior<'a>],
     places: HashMap<u32, u32>,
-    types: HashMap<String, u16>,
-    next_age: u32,
+    types: HashMap<&'a str, u16>,
 }
 
-impl Others {
-    /// Appends the next of the newest behaviors.
-    fn push(&mut self, items: &Gathered, behavior: &Behavior<'_>, dim: usize, sight: &mut Sight) {
-        let age = self.next_age;
-        self.next_age += 1;
-        self.add(items, behavior, age, dim, sight);
-    }
-
+impl Others<'_> {
     /// The place of the behavior of an age, which is appended where it is not there.
-    fn place(&mut self, items: &Gathered, all: &[Behavior<'_>], age: u32, dim: usize, sight: &mut Sight) -> u32 {
-        if age < self.next_age {
-            return age;
+    fn place(&mut self, age: u32, sight: &mut Sight) -> u32 {
+        if let Some(place) = self.places.get(&age) {
+            return *place;
         }
-        match self.places.get(&age) {
-            Some(place) => *place,
-            None => self.add(items, &all[age as usize], age, dim, sight),
-        }
-    }
-
-    fn add(&mut self, items: &Gathered, behavior: &Behavior<'_>, age: u32, dim: usize, sight: &mut Sight) -> u32 {
-        let place = sight.behavior_ages.len() as u32;
-        if !self.types.contains_key(behavior.kind) {
-            self.types.insert(behavior.kind.to_owned(), sight.types.len() as u16);
-            sight.types.push(behavior.kind.to_owned());
-        }
-        sight.behavior_types.push(self.types[behavior.kind]);
+        let (place, behavior) = (sight.behavior_ages.len() as u32, &self.all[age as usize]);
+        let kind = self.fold.kind(behavior.row);
+        let at = *self.types.entry(kind).or_insert_with(|| {
+            sight.types.push(kind.to_owned());
+            sight.types.len() as u16 - 1
+        });
+        sight.behavior_types.push(at);
         sight.behavior_ages.push(age);
-        vector(items, behavior.item, dim, &mut sight.behavior_keys);
+        sight.behavior_keys.extend_from_slice(self.content.of(behavior.item));
         self.places.insert(age, place);
         place
     }
@@ -284,8 +283,8 @@ fn inputs(features: &[String], behaviors: &[Behavior<'_>], tally: &Tally, asked:
         last_seen.entry(behavior.item_id).or_insert(age);
     }
     let user = tally.user(key(&asked.user_id));
-    let recent: Vec<&[i8]> = sight.behavior_keys.chunks_exact(dim).take(behaviors.len().min(NEWEST)).collect();
-    let recent: Vec<&[i8]> = recent.into_iter().filter(|key| key.iter().any(|&x| x != 0)).collect();
+    let recent = sight.behavior_keys.chunks_exact(dim).take(behaviors.len().min(NEWEST));
+    let recent = recent.filter(|key| key.iter().any(|&x| x != 0)).collect::<Vec<_>>().concat();
     for (item_id, own) in asked.item_ids.iter().zip(sight.candidate_keys.chunks_exact(dim)) {
         let [cosine_max, cosine_mean] = cosines(own, &recent);
         let last_seen = last_seen.get(item_id.as_str()).copied();
@@ -301,28 +300,8 @@ fn inputs(features: &[String], behaviors: &[Behavior<'_>], tally: &Tally, asked:
 }
 
 /// The largest and the mean cosine with the newest behaviors that have vectors; zeros where there are none.
-fn cosines(own: &[i8], recent: &[&[i8]]) -> [f32; 2] {
-    if recent.is_empty() {
-        return [0.0; 2];
-    }
-    let dot = |other: &&[i8]| own.iter().zip(*other).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
-    let (mut most, mut sum) = (i32::MIN, 0);
-    for product in recent.iter().map(dot) {
-        (most, sum) = (most.max(product), sum + product);
-    }
+fn cosines(own: &[i8], recent: &[i8]) -> [f32; 2] {
+    let Some((most, sum)) = products(own, recent) else { return [0.0; 2] };
     let scale = 1.0 / (127.0 * 127.0);
-    [most as f32 * scale, sum as f32 * scale / recent.len() as f32]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn components_are_rounded_as_vectors_are() {
-        for x in -(1 << 14)..=1 << 14_i32 {
-            let exact = f64::from(x) / 16_384.0 * 127.0;
-            assert!((f64::from(small(x as i16)) - exact).abs() <= 0.5, "{x}");
-        }
-    }
+    [most as f32 * scale, sum as f32 * scale / (recent.len() / own.len()) as f32]
 }

@@ -11,7 +11,8 @@
 //! # Layout
 //! - [`look`]: from history, vectors and counters to a [`sight`]. [`tally`]: what a task counts of items and users.
 //! - [`pending`]: requests that wait for feedback. [`recent`]: negatives where there was no request.
-//! - [`scorer`], [`version`]: models in force. [`record`]: the answer. [`judge`]: how answers did.
+//! - [`scorer`]: models in force; [`versions`], [`version`]: made once for all workers. [`record`]: the answer. [`judge`]: how
+//!   answers did.
 
 pub mod judge;
 pub mod look;
@@ -20,8 +21,11 @@ pub mod recent;
 pub mod record;
 pub mod scorer;
 pub mod sight;
+#[cfg(test)]
+mod speed;
 pub mod tally;
 pub mod version;
+pub mod versions;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -42,11 +46,11 @@ use self::record::{Opinion, probability};
 use self::scorer::Scorer;
 use self::sight::Sight;
 use self::tally::{Bounds, Tally, key};
-use self::version::About;
+use self::versions::Versions;
+use crate::encode::record::MODEL_VERSION;
 use crate::encode::{ItemSource, ItemsError};
 use crate::forecast::version::VersionError;
 use crate::model::ModelError;
-use crate::model::shelf::Shelf;
 
 /// What a [`RankRoom`] is made for.
 #[derive(Clone, Debug)]
@@ -88,20 +92,13 @@ pub enum RankError {
     Pending(#[from] postcard::Error),
 }
 
-impl RankError {
-    fn is_device_lost(&self) -> bool {
-        match self {
-            Self::Device(error) | Self::Version(VersionError::Device(error)) => error.is_device_lost(),
-            _ => false,
-        }
-    }
-}
-
 /// The models that score, as far as their rooms are open.
 pub const MODELS: [(Room, Long); 2] = [(Room::Sdim, Long::Sdim), (Room::Muse, Long::Muse)];
 
-/// The version of model `sdim` that is the frozen hash alone, and scores nothing.
-pub const HASH_VERSION: u64 = crate::encode::record::MODEL_VERSION;
+/// Versions of a room's model score from the one after this on: SDIM's first is the frozen hash alone.
+pub fn scores_after(room: Room) -> u64 {
+    if room == Room::Sdim { MODEL_VERSION } else { 0 }
+}
 
 /// What is kept of a task.
 struct Task {
@@ -113,7 +110,6 @@ struct Task {
 /// The room that answers candidates, of one worker.
 pub struct RankRoom {
     config: RankConfig,
-    device: Device,
     eyes: Eyes,
     scorers: Vec<Scorer>,
     tasks: BTreeMap<i32, Task>,
@@ -128,7 +124,7 @@ pub struct RankRoom {
 struct Waiting {
     task: i32,
     asked: Candidates,
-    sight: Sight,
+    sight: Arc<Sight>,
     answered: Answered,
 }
 
@@ -142,25 +138,21 @@ pub struct Given {
 }
 
 impl RankRoom {
-    /// A room with no tasks yet; `shelves` has the versions of each open model.
+    /// A room with no tasks yet; `versions` has those of each open model.
     ///
     /// # Errors
     /// Where the device fails.
     pub fn new(
         config: RankConfig,
-        device: Device,
+        device: &Device,
         items: ItemSource,
-        shelves: &[(Room, Arc<Shelf>)],
+        versions: &[Arc<Versions>],
     ) -> Result<Self, shaders::Error> {
-        let eyes = Eyes::new(config.look.clone(), &device, items)?;
-        let scorer = |(room, long): (Room, Long)| {
-            let (_, shelf) = shelves.iter().find(|(of, _)| *of == room)?;
-            Some(Scorer::new(room, long, Arc::clone(shelf)))
-        };
-        let scorers = MODELS.into_iter().filter_map(scorer).collect();
+        let eyes = Eyes::new(config.look.clone(), device, items)?;
+        let scorers = versions.iter().map(|versions| Scorer::new(device, Arc::clone(versions))).collect();
         let (tasks, judge) = (BTreeMap::new(), Judge::default());
         let (waiting, given, value) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { config, device, eyes, scorers, tasks, waiting, judge, given, value })
+        Ok(Self { config, eyes, scorers, tasks, waiting, judge, given, value })
     }
 
     /// A task begins with what [`RankRoom::export`] gave; with nothing where it begins without state.
@@ -196,7 +188,7 @@ impl RankRoom {
         self.eyes.forget(task);
         self.waiting.retain(|waiting| waiting.task != task);
         for scorer in &mut self.scorers {
-            scorer.in_force.remove(&task);
+            scorer.forget(task);
         }
     }
 
@@ -282,10 +274,11 @@ impl RankRoom {
         if muted && !learned_from {
             return Ok(());
         }
-        let (sight, answered) = (self.eyes.look(fold, (task, slot), tally, &asked)?, Answered::default());
+        let sight = Arc::new(self.eyes.look(fold, (task, slot), tally, &asked)?);
+        let answered = Answered::default();
         if learned_from {
             let of = (key(&asked.user_id), asked.time);
-            let gone = pending.add(&asked.request_id, of, sight.clone(), answered.clone(), &self.config.patience);
+            let gone = pending.add(&asked.request_id, of, Arc::clone(&sight), answered.clone(), &self.config.patience);
             for Heard { sample, places, answered } in gone.into_iter().filter(|_| !muted) {
                 self.judge.hear(answered, places, false);
                 self.emit(task, sample, out);
@@ -299,12 +292,15 @@ impl RankRoom {
 
     /// Sends a sample to every model that may learn from it.
     fn emit(&mut self, task: i32, sample: Sight, out: &mut dyn Emit) {
-        for Scorer { room, long, .. } in &self.scorers {
-            let part =
-                if *long == Long::Muse { sample.clone().without_reads() } else { sample.clone().without_found() };
+        for scorer in &self.scorers {
+            let part = if scorer.long() == Long::Muse {
+                sample.clone().without_reads()
+            } else {
+                sample.clone().without_found()
+            };
             self.value.clear();
             part.write(&mut self.value);
-            let (output, value) = (Output::Samples(*room), Some(self.value.as_slice()));
+            let (output, value) = (Output::Samples(scorer.room()), Some(self.value.as_slice()));
             out.emit(task, Record { output, partition: 0, key: None, value, headers: &[] });
         }
     }
@@ -322,17 +318,16 @@ impl RankRoom {
     /// # Errors
     /// Where it cannot be had.
     pub fn adopt(&mut self, task: i32, model: &str, version: u64) -> Result<(), RankError> {
-        let Some(scorer) = self.scorers.iter_mut().find(|scorer| scorer.room.name() == model) else { return Ok(()) };
-        if scorer.room == Room::Sdim && version <= HASH_VERSION {
-            return Ok(());
+        let Some(scorer) = self.scorers.iter_mut().find(|scorer| scorer.room().name() == model) else { return Ok(()) };
+        if version > scores_after(scorer.room()) {
+            scorer.adopt(task, version);
         }
-        scorer.adopt(task, version);
         Ok(())
     }
 
     /// Versions in force for a task.
     pub fn versions(&self, task: i32) -> impl Iterator<Item = (Room, u64)> {
-        self.scorers.iter().filter_map(move |scorer| Some((scorer.room, *scorer.in_force.get(&task)?)))
+        self.scorers.iter().filter_map(move |scorer| Some((scorer.room(), scorer.version(task)?)))
     }
 
     /// Answers all requests since the last call.
@@ -340,11 +335,10 @@ impl RankRoom {
     /// # Errors
     /// Where a version in force cannot be had, or the device fails.
     pub fn answer(&mut self, out: &mut dyn Emit) -> Result<(), RankError> {
-        let about = About { inputs: self.config.look.inputs(), dim: self.config.look.dim, ..About::default() };
         for Waiting { task, asked, sight, answered } in std::mem::take(&mut self.waiting) {
             let mut opinions = Vec::new();
             for scorer in &mut self.scorers {
-                opinions.extend(scorer.score(&mut self.device, &about, task, &sight)?);
+                opinions.extend(scorer.score(task, &sight)?);
             }
             let inputs = sight.inputs.chunks_exact(sight.width as usize);
             let rates: Vec<f32> = inputs.map(|of| probability(of[ITEM_RATE])).collect();

@@ -1,6 +1,7 @@
 //! Requests that wait for feedback: what they saw, until it is known what the user took.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,7 @@ struct Entry {
     /// xxh3 of its user's id.
     user: u64,
     time_ms: i64,
-    sight: Sight,
+    sight: Arc<Sight>,
     /// (candidates): of which something was said.
     heard: Vec<bool>,
     /// What it was answered, here and now: no part of the state.
@@ -60,7 +61,7 @@ impl Pending {
         &mut self,
         request_id: &str,
         (user, time_ms): (u64, i64),
-        sight: Sight,
+        sight: Arc<Sight>,
         answered: Answered,
         patience: &Patience,
     ) -> Vec<Heard> {
@@ -184,7 +185,7 @@ mod tests {
         items: &[&str],
         patience: &Patience,
     ) -> Vec<(String, bool)> {
-        told(pending.add(id, of, sight(items), Answered::default(), patience))
+        told(pending.add(id, of, Arc::new(sight(items)), Answered::default(), patience))
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! A version of a model that scores candidates: its network, and whose embeddings its rows are.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
-use shaders::Device;
 use shaders::ops::tensors::{Entry, Named};
-use shaders::ranking::{Config, Examples, Long, Model as Network};
+use shaders::ranking::{Config, Examples, Long, Scorer, Weights};
 
 use super::sight::Sight;
 use crate::config::Attention;
 use crate::forecast::version::VersionError;
 use crate::model::Model;
+use crate::names::Names;
 
 /// What a manifest says of a version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,54 +26,43 @@ pub struct About {
 
 /// Names by their rows; row 0 is whoever has none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows {
-    by_name: HashMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
-}
+pub struct Rows(Names);
 
 impl Rows {
     /// The row of a name; 0 of one that has none.
     pub fn find(&self, name: &str) -> u32 {
-        self.by_name.get(name).copied().unwrap_or(0)
+        self.0.find(name).map_or(0, |number| number + 1)
     }
 
     /// Gives a name a row, where there are fewer than `max` with row 0; the row it has, or 0.
     pub fn add(&mut self, name: &str, max: usize) -> u32 {
-        let found = self.find(name);
-        if found > 0 || name.is_empty() || self.len() >= max {
-            return found;
-        }
-        self.names.push(name.into());
-        self.by_name.insert(name.into(), self.names.len() as u32);
-        self.names.len() as u32
+        if name.is_empty() || self.len() >= max { self.find(name) } else { self.0.add(name).0 + 1 }
     }
 
     /// Gives a row to another name; who had it has none now.
     pub fn give(&mut self, row: u32, name: &str) {
-        let before = std::mem::replace(&mut self.names[row as usize - 1], name.into());
-        self.by_name.remove(&before);
-        self.by_name.insert(name.into(), row);
+        self.0.replace(row - 1, name);
     }
 
     /// The names, from row 1 on.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.names.iter().map(|name| &**name)
+        self.0.iter()
     }
 
     /// How many rows there are, row 0 among them.
     pub fn len(&self) -> usize {
-        self.names.len() + 1
+        self.0.len() + 1
     }
 
     /// Whether nobody has a row.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.0.is_empty()
     }
 
     /// The names from row 1 on, each with its length (u32, little-endian) before it.
     pub fn entry(&self) -> Entry {
         let mut bytes = Vec::new();
-        for name in &self.names {
+        for name in self.names() {
             bytes.extend((name.len() as u32).to_le_bytes());
             bytes.extend(name.as_bytes());
         }
@@ -84,17 +71,16 @@ impl Rows {
 
     /// What [`Rows::entry`] gave; none where it is something else.
     pub fn of(entry: &Entry) -> Option<Self> {
-        let (mut bytes, mut rows) = (entry.to_bytes().ok()?, Self::default());
+        let mut bytes = entry.to_bytes().ok()?;
+        let mut names = Names::with_capacity(bytes.len() / 16, bytes.len());
         while !bytes.is_empty() {
             let (length, rest) = bytes.split_first_chunk::<4>()?;
             let (name, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            let name = std::str::from_utf8(name).ok()?;
-            let row = rows.names.len() as u32 + 1;
-            rows.names.push(name.into());
-            rows.by_name.insert(name.into(), row).is_none().then_some(())?;
+            let (_, is_new) = names.add(std::str::from_utf8(name).ok()?);
+            is_new.then_some(())?;
             bytes = rest;
         }
-        Some(rows)
+        Some(Self(names))
     }
 }
 
@@ -172,15 +158,15 @@ pub struct Version {
     pub number: u64,
     long: Long,
     vocabulary: Vocabulary,
-    network: Network,
+    weights: Weights,
 }
 
 impl Version {
-    /// The network of a model on `device`, for candidates with these inputs and vectors of this length.
+    /// Of a model, for candidates with these inputs and vectors of this length.
     ///
     /// # Errors
-    /// Where it is not one for them, or the device fails.
-    pub fn build(device: &Device, long: Long, model: &Model, about: &About) -> Result<Self, VersionError> {
+    /// Where it is not one for them.
+    pub fn new(long: Long, model: &Model, about: &About) -> Result<Self, VersionError> {
         let wrong = |reason: String| VersionError::Misfit { model: model.name.clone(), version: model.version, reason };
         let found: About = serde_json::from_value(model.about.clone()).map_err(|error| wrong(error.to_string()))?;
         if (&found.inputs, found.dim) != (&about.inputs, about.dim) {
@@ -196,20 +182,17 @@ impl Version {
         // Whatever is set now, a version has the form that it was learned in.
         let sa_ta = found.attention.unwrap_or_default().into();
         let config = Config { long, dim: about.dim, inputs: about.inputs.len(), sa_ta, ..Config::default() };
-        let network = Network::from_weights(device, config, tensors).map_err(|error| match error {
-            lost if lost.is_device_lost() => VersionError::Device(lost),
-            error => wrong(error.to_string()),
-        })?;
-        Ok(Self { number: model.version, long, vocabulary, network })
+        let weights = Weights::new(config, tensors).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { number: model.version, long, vocabulary, weights })
     }
 
     /// The log odds that each candidate is taken, request by request.
     ///
     /// # Errors
     /// What the device says.
-    pub fn score(&mut self, sights: &[&Sight]) -> Result<Vec<f32>, shaders::Error> {
+    pub fn score(&self, network: &mut Scorer, sights: &[&Sight]) -> Result<Vec<f32>, shaders::Error> {
         let examples = self.vocabulary.examples(self.long, sights.iter().copied());
-        let scores = self.network.score(&examples)?;
+        let scores = network.score(&self.weights, &examples)?;
         Ok(scores.into_iter().map(log_odds).collect())
     }
 }

@@ -224,9 +224,15 @@ impl Chunk {
     fn set(&mut self, place: usize, quads: usize, vector: &[i8]) {
         let (tile, lane) = (place / LANES, LANES - 1 - place % LANES);
         let quads = &mut self.vectors[tile * quads..(tile + 1) * quads];
-        quads.iter_mut().for_each(|quad| quad[lane] = [0; 4]);
-        for (quad, components) in quads.iter_mut().zip(vector.chunks(4)) {
-            quad[lane][..components.len()].copy_from_slice(components);
+        for (at, quad) in quads.iter_mut().enumerate() {
+            let components = vector.get(4 * at..).unwrap_or_default();
+            match components.first_chunk() {
+                Some(components) => quad[lane] = *components,
+                None => {
+                    quad[lane] = [0; 4];
+                    quad[lane][..components.len()].copy_from_slice(components);
+                }
+            }
         }
         let square = square(vector);
         self.squares[tile][lane] = square;

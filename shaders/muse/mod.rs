@@ -29,6 +29,7 @@
 
 pub mod bench;
 mod block;
+mod content;
 mod cpu;
 mod launch;
 mod pages;
@@ -39,6 +40,7 @@ mod tiers;
 mod top;
 
 pub use block::{Block, CHUNK_EVENTS};
+pub use content::{narrow, products, quantize};
 pub use tiers::{NEWEST, TIERS, tier_of};
 
 #[cfg(test)]
@@ -50,14 +52,6 @@ use crate::{Device, Error};
 pub const DIM_MAX: usize = 512;
 /// The most events that are found for a candidate.
 pub const K_MAX: usize = 255;
-
-/// Appends `vector` as int8, q = round(127 v), half to even; components beyond ±1 are clipped.
-pub fn quantize(vector: &[f32], out: &mut Vec<i8>) {
-    out.extend(vector.iter().map(|&v| {
-        debug_assert!(v.is_finite(), "content vectors are checked where they enter");
-        (v * 127.0).round_ties_even().clamp(-127.0, 127.0) as i8
-    }));
-}
 
 /// What was found for candidates, ragged by candidate, the most similar first.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -77,12 +77,20 @@ impl<T: Real> Cpu<T> {
         self.tape.check(feed);
         let backward = gradient.is_some();
         self.forward_tables(parameters, feed);
+        if backward {
+            self.turn_weights(parameters, feed);
+        }
         self.partition(feed);
         let tape = self.tape.clone();
         let shared =
             Shared { tape: &tape, feed, parameters, tables: Some(&self.tables.data), transposes: &self.transposes };
         let of_tables = &self.of_tables;
-        self.groups.par_iter_mut().for_each(|group| group.run(shared, of_tables, backward));
+        let mut busy: Vec<_> = self.groups.iter_mut().filter(|group| !group.blocks.is_empty()).collect();
+        match busy.as_mut_slice() {
+            // One request: waking another thread takes longer than some of its operations.
+            [one] => one.run(shared, of_tables, backward),
+            many => many.par_iter_mut().for_each(|group| group.run(shared, of_tables, backward)),
+        }
         if let Some(gradient) = gradient {
             self.backward_tables(parameters, feed, gradient);
         }
@@ -96,6 +104,11 @@ impl<T: Real> Cpu<T> {
                 operation.forward(place, &mut self.table_block(&tape, parameters, feed));
             }
         }
+    }
+
+    /// The backward pass multiplies by transposed weights.
+    fn turn_weights(&mut self, parameters: &[T], feed: &Feed<T>) {
+        let tape = self.tape.clone();
         for (place, operation) in tape.operations.iter().enumerate() {
             let Operation::Linear(linear) = operation else { continue };
             let mut turned = std::mem::take(&mut self.transposes[place]);

@@ -4,16 +4,16 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
 use super::config::AGES;
+use super::embedding::Embedding;
 use super::standard::Standard;
-use super::table::Table;
 use super::{Config, Examples};
 use crate::ops::{Feed, Real, Tape};
 
 /// What a feed needs beside the examples.
 pub(super) struct Making<'a> {
     pub config: &'a Config,
-    pub items: &'a Table,
-    pub categories: &'a Table,
+    pub items: &'a Embedding,
+    pub categories: &'a Embedding,
     pub standard: &'a Standard,
     /// Of the numbers that dropout leaves out; only for learning.
     pub random: Option<&'a mut ChaCha8Rng>,

@@ -65,8 +65,8 @@ impl Model {
         let mut random = generator(self.config.seed, u64::MAX - self.steps);
         let mut making = Making {
             config: &self.config,
-            items: &self.items,
-            categories: &self.categories,
+            items: &self.items.embedding,
+            categories: &self.categories.embedding,
             standard: &standard,
             random: Some(&mut random),
         };

@@ -13,11 +13,13 @@
 //! - this file: the forward pass as it is recorded; the backward pass follows from it;
 //! - `config`: the settings and the tensors that follow from them;
 //! - `examples`: [`Examples`], what comes in; `batch`: made ready for the tape; `standard`: the scale of the inputs;
-//! - `model`: [`Model`], the public face; `table`: embeddings beside the tape; `learner`: a step; `state`: saving,
-//!   loading, growing.
+//! - `model`: [`Model`], which learns; `embedding`: rows beside the tape; `table`: how they learn; `learner`: a step;
+//!   `state`: saving, loading, growing;
+//! - `weights`: what was learned, shared by all who score by it ([`Weights`], [`Scorer`]).
 
 mod batch;
 mod config;
+mod embedding;
 mod examples;
 mod learner;
 mod model;
@@ -26,13 +28,14 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use config::TIER_COLUMNS;
 pub use config::{Config, Long, SaTa, TIERS};
 pub use examples::Examples;
 pub use learner::{LearningRates, Step};
 pub use model::Model;
-pub use state::Changes;
+pub use weights::{Scorer, Weights};
 
 use crate::ops::{Axis, Chosen, Function, Ids, Rows, Similarities, Tape, Tensors, Value};
 

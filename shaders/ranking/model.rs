@@ -26,8 +26,8 @@ pub struct Model {
 }
 
 /// Streams of random numbers: tables, then tensors; steps count down from the last.
-const ITEMS: u64 = 1;
-const CATEGORIES: u64 = 2;
+pub(super) const ITEMS: u64 = 1;
+pub(super) const CATEGORIES: u64 = 2;
 const TENSORS: u64 = 16;
 
 impl Model {
@@ -46,8 +46,8 @@ impl Model {
             parameters: initial(&config, &tensors),
             gradient: vec![0.0; tensors.len()],
             adam: Adam::new(&tensors),
-            items: Table::new("item", config.items, config.item_width, config.seed, ITEMS),
-            categories: Table::new("category", config.categories, config.category_width, config.seed, CATEGORIES),
+            items: Table::new("item", (config.items, config.item_width), config.seed, ITEMS),
+            categories: Table::new("category", (config.categories, config.category_width), config.seed, CATEGORIES),
             standard: Standard::new(config.inputs),
             steps: 0,
             config,
@@ -62,7 +62,7 @@ impl Model {
 
     /// How many numbers are trained.
     pub fn parameters(&self) -> usize {
-        self.parameters.len() + self.items.values.len() + self.categories.values.len()
+        self.parameters.len() + self.items.embedding.values.len() + self.categories.embedding.values.len()
     }
 
     /// Steps taken so far.
@@ -79,8 +79,8 @@ impl Model {
         examples.check(&self.config, false)?;
         let mut making = Making {
             config: &self.config,
-            items: &self.items,
-            categories: &self.categories,
+            items: &self.items.embedding,
+            categories: &self.categories.embedding,
             standard: &self.standard,
             random: None,
         };

@@ -1,9 +1,8 @@
-//! A model as named tensors: what engines need, what the learner needs to go on to the same bits, changes of rows alone,
-//! and more rows.
+//! A model as named tensors: what engines need, what the learner needs to go on to the same bits, and more rows.
 
-use super::model::initial;
-use super::standard::Standard;
-use super::{Config, Goal, Model, Network};
+use super::model::{CATEGORIES, ITEMS, initial};
+use super::table::Table;
+use super::{Config, Goal, Model, Network, Weights};
 use crate::ops::tensors::{Entry, Named, refuse_extra};
 use crate::ops::{Adam, Engine};
 use crate::{Device, Error};
@@ -13,72 +12,21 @@ const SECOND: &str = "adam.second.";
 const CLOCKS: &str = "adam.clocks";
 const COUNTERS: &str = "counters";
 
-/// Rows of items and categories that changed.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Changes {
-    /// Rows of items.
-    pub items: Vec<u32>,
-    /// Their embeddings, one after the other.
-    pub item_embeddings: Vec<f32>,
-    /// Rows of categories.
-    pub categories: Vec<u32>,
-    /// Their embeddings, one after the other.
-    pub category_embeddings: Vec<f32>,
-}
-
 impl Model {
     /// The weights and the scale of the inputs: what is published.
     pub fn weights(&self) -> Named {
         let mut named = self.weights_without_rows();
-        self.items.save_weights(&mut named);
-        self.categories.save_weights(&mut named);
+        for table in [&self.items, &self.categories] {
+            table.embedding.save_part("", table.rows(), &table.embedding.values, &mut named);
+        }
         named
     }
 
-    /// The same without the embeddings of items and categories, whose changes travel alone.
-    pub fn weights_without_rows(&self) -> Named {
+    fn weights_without_rows(&self) -> Named {
         let mut named = Named::new();
         self.tensors.named("", &self.parameters, &mut named);
         self.standard.save(&mut named);
         named
-    }
-
-    /// The embeddings that changed since the last call. A model that was just loaded knows of no changes: publish all of
-    /// it first.
-    pub fn take_changes(&mut self) -> Changes {
-        let (items, categories) = (self.items.take_changed(), self.categories.take_changed());
-        Changes {
-            item_embeddings: self.items.gather(&items),
-            items,
-            category_embeddings: self.categories.gather(&categories),
-            categories,
-        }
-    }
-
-    /// Takes what [`Model::weights_without_rows`] and [`Model::take_changes`] gave, of a model with the same settings.
-    /// Rows that are new here make room for themselves.
-    ///
-    /// # Errors
-    /// [`Error::Tensors`] that lists what is missing, unknown or of another shape; [`Error::Shape`] for rows that are not
-    /// whole.
-    pub fn follow(&mut self, mut named: Named, changes: &Changes) -> Result<(), Error> {
-        let widths = [self.config.item_width, self.config.category_width];
-        let whole = changes.items.len() * widths[0] == changes.item_embeddings.len()
-            && changes.categories.len() * widths[1] == changes.category_embeddings.len();
-        if !whole {
-            return Err(Error::Shape(format!("changed rows must be {widths:?} wide")));
-        }
-        let parameters = self.tensors.take("", &mut named)?;
-        let standard = Standard::take(self.config.inputs, &mut named)?;
-        refuse_extra(&named)?;
-        (self.parameters, self.standard) = (parameters, standard);
-        let most = |rows: &[u32]| rows.iter().max().map_or(0, |&row| row as usize + 1);
-        let items = most(&changes.items).max(self.config.items);
-        let categories = most(&changes.categories).max(self.config.categories);
-        self.grow(items, categories, self.config.actions)?;
-        self.items.put(&changes.items, &changes.item_embeddings);
-        self.categories.put(&changes.categories, &changes.category_embeddings);
-        Ok(())
     }
 
     /// All that the learner needs to go on: weights, moments, clocks, counters.
@@ -123,20 +71,11 @@ impl Model {
 
     /// Weights and scale out of `named`.
     fn take(device: &Device, config: Config, named: &mut Named) -> Result<Model, Error> {
-        let rows = |name: &str, otherwise: usize| {
-            named.get(name).and_then(|entry| entry.shape.first().copied()).unwrap_or(otherwise)
-        };
-        let config = Config {
-            items: rows("item.embedding", config.items),
-            categories: rows("category.embedding", config.categories),
-            actions: rows("action.embedding", config.actions),
-            ..config
-        };
-        let mut model = Model::new(device, config)?;
-        model.parameters = model.tensors.take("", named)?;
-        model.standard = Standard::take(model.config.inputs, named)?;
-        model.items.take_weights(named)?;
-        model.categories.take_weights(named)?;
+        let Weights { config, parameters, standard, items, categories } = Weights::take(config, named)?;
+        let mut model = Model::new(device, Config { items: 1, categories: 1, ..config.clone() })?;
+        model.items = Table::of(items, config.items, ITEMS);
+        model.categories = Table::of(categories, config.categories, CATEGORIES);
+        (model.parameters, model.standard, model.config) = (parameters, standard, config);
         Ok(model)
     }
 

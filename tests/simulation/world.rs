@@ -17,7 +17,8 @@ use pipeline::learn::{self, Learner};
 use pipeline::log::embedded::{Embedded, EmbeddedReader, EmbeddedSettings, Headers};
 use pipeline::log::{Broker, Incoming, Reader, TopicSpec};
 use pipeline::metrics::Metrics;
-use pipeline::model::shelf::Shelf as Versions;
+use pipeline::model::shelf::Shelf as Models;
+use pipeline::rank::versions::Versions;
 use pipeline::roles::{self, Group, Patience, Rooms, Shared};
 use pipeline::route::Router;
 use pipeline::service;
@@ -539,11 +540,12 @@ impl World {
         }
         let sdim = config.sdim.enabled.then(|| Arc::new(hash_matrix(config.sdim.dim)));
         let models = || self.broker.reader(&[self.topics.models()]).unwrap();
-        let forecasts = config.prompt_tpp.enabled.then(|| Arc::new(Versions::new("prompt_tpp", models())));
+        let forecasts = config.prompt_tpp.enabled.then(|| Arc::new(Models::new("prompt_tpp", models())));
         let scorers = roles::scorers(&config).into_iter();
-        let scorers = scorers.map(|room| (room, Arc::new(Versions::new(room.name(), models())))).collect();
+        let look = roles::rank(&config).look;
+        let scorers = scorers.map(|room| Arc::new(Versions::new(room, &look, models()))).collect();
         let items = if roles::learns_items(&config) {
-            let learned = Learned::new(Arc::new(Versions::new("items", models())), Vec::new());
+            let learned = Learned::new(Arc::new(Models::new("items", models())), Vec::new());
             let catalogue = Catalogue::new(service::catalogue(&config), Some(learned), Metrics::new());
             ItemSource::Catalogue(Arc::new(catalogue))
         } else {

@@ -31,7 +31,7 @@ use super::study::{Published, Study};
 use crate::config::{Attention, CandidateSettings};
 use crate::forecast::version::VersionError;
 use crate::model::{self, Model, ModelError};
-use crate::rank::HASH_VERSION;
+use crate::rank::scores_after;
 use crate::rank::sight::Sight;
 use crate::rank::version::{About, HASH, Rows, Vocabulary};
 
@@ -282,7 +282,7 @@ impl Study for Ranking {
     }
 
     fn version_before(&self) -> u64 {
-        if self.config.model.0 == Room::Sdim { HASH_VERSION } else { 0 }
+        scores_after(self.config.model.0)
     }
 
     fn begin(&mut self, saved: Option<&Model>) -> Result<bool, LearnError> {

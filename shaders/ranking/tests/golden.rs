@@ -67,8 +67,8 @@ fn interests(sa_ta: SaTa, coefficients: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let place = tape.output(input);
     let mut making = Making {
         config: &config,
-        items: &model.items,
-        categories: &model.categories,
+        items: &model.items.embedding,
+        categories: &model.categories.embedding,
         standard: &model.standard,
         random: None,
     };

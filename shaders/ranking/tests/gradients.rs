@@ -22,8 +22,8 @@ fn the_gradient_of_the_loss_is_its_slope() {
         let mut random = generator(5, 0);
         let mut making = Making {
             config: &config,
-            items: &model.items,
-            categories: &model.categories,
+            items: &model.items.embedding,
+            categories: &model.categories.embedding,
             standard: &model.standard,
             random: Some(&mut random),
         };

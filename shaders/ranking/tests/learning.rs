@@ -144,7 +144,7 @@ fn rows_that_shrink_stay_small() {
             let rates = LearningRates { row_decay, ..LearningRates::plain(4e-3) };
             model.step(&world(10, step), &rates).unwrap();
         }
-        model.items.values.iter().map(|x| x * x).sum::<f32>()
+        model.items.embedding.values.iter().map(|x| x * x).sum::<f32>()
     };
     let (free, shrunk) = (length(0.0), length(20.0));
     assert!(shrunk < 0.7 * free, "{shrunk} {free}");

@@ -1,8 +1,8 @@
-//! Saving, loading, growing, following; and what is refused.
+//! Saving, loading, growing; and what is refused.
 
 use super::world::{configs, examples, small};
 use crate::ops::tensors::{from_safetensors, to_safetensors};
-use crate::ranking::{Config, LearningRates, Long, Model};
+use crate::ranking::{Config, LearningRates, Long, Model, Scorer, Weights};
 use crate::{Device, Error};
 
 const SIZES: [(usize, usize); 3] = [(7, 5), (0, 4), (12, 6)];
@@ -23,9 +23,9 @@ fn a_loaded_model_goes_on_to_the_same_bits() {
         let other = Config { items: 1, categories: 1, actions: 1, seed: 77, ..config.clone() };
         let mut loaded = Model::load(&Device::Cpu, other.clone(), from_safetensors(&file).unwrap()).unwrap();
         let batch = examples(&config, &SIZES, 50);
-        let mut weights =
+        let mut fresh =
             Model::from_weights(&Device::Cpu, Config { seed: config.seed, ..other }, model.weights()).unwrap();
-        assert_eq!(model.score(&batch).unwrap(), weights.score(&batch).unwrap());
+        assert_eq!(model.score(&batch).unwrap(), fresh.score(&batch).unwrap());
         for step in 3..6 {
             let batch = examples(&config, &SIZES, step);
             let rates = LearningRates { row_decay: 0.1, weight_decay: 0.1, ..LearningRates::default() };
@@ -59,19 +59,13 @@ fn a_grown_model_keeps_its_scores_and_its_new_rows_are_those_of_a_large_one() {
 fn a_row_that_begins_anew_is_that_of_a_new_model() {
     let config = small();
     let (new, mut model) = (learned(&config, 0), learned(&config, 5));
-    let mut follower = Model::from_weights(&Device::Cpu, config.clone(), model.weights()).unwrap();
     let before = model.items.clone();
-    model.take_changes();
     model.renew_items([4]);
     assert_ne!(before.row(4), new.items.row(4), "it had learned");
     assert_eq!(model.items.row(4), new.items.row(4));
     for row in [0, 1, 2, 3, 5, 6, 7, 8] {
         assert_eq!(model.items.row(row), before.row(row), "row {row} keeps what it has learned");
     }
-    let changes = model.take_changes();
-    assert_eq!(changes.items, [4]);
-    follower.follow(model.weights_without_rows(), &changes).unwrap();
-    assert!(follower.weights() == model.weights(), "who follows hears of it");
     let mut loaded = Model::load(&Device::Cpu, config.clone(), model.save()).unwrap();
     let batch = examples(&config, &SIZES, 6);
     let rates = LearningRates::default();
@@ -80,29 +74,36 @@ fn a_row_that_begins_anew_is_that_of_a_new_model() {
 }
 
 #[test]
-fn a_follower_takes_the_changed_rows_alone() {
-    let config = Config { long: Long::Muse, ..small() };
-    let mut leader = learned(&config, 2);
-    let mut follower = Model::from_weights(&Device::Cpu, config.clone(), leader.weights()).unwrap();
-    leader.take_changes();
-    leader.grow(12, 5, 3).unwrap();
-    let large = leader.config().clone();
-    leader.step(&examples(&large, &[(6, 3)], 9), &LearningRates::default()).unwrap();
-    let changes = leader.take_changes();
-    assert!(!changes.items.is_empty() && changes.items.len() <= 3 && !changes.items.contains(&0));
-    follower.follow(leader.weights_without_rows(), &changes).unwrap();
-    follower.grow(12, 5, 3).unwrap();
-    assert!(follower.weights() == leader.weights());
-    assert_eq!(leader.take_changes(), crate::ranking::Changes::default());
+fn who_scores_takes_one_version_after_the_other_as_they_were() {
+    let mut scorer = Scorer::new(&Device::Cpu);
+    for config in configs() {
+        let mut model = learned(&config, 2);
+        let of = |model: &Model| Weights::new(Config { items: 1, seed: 5, ..config.clone() }, model.weights()).unwrap();
+        let before = of(&model);
+        model.grow(20, 6, 5).unwrap();
+        let large = model.config().clone();
+        assert!(model.step(&examples(&large, &SIZES, 9), &LearningRates::default()).unwrap().applied);
+        let after = of(&model);
+        assert_eq!((before.config().items, after.config().items), (config.items, 20));
+        for (weights, as_it_was) in [(&before, learned(&config, 2)), (&after, model), (&before, learned(&config, 2))] {
+            let (mut as_it_was, batch) = (as_it_was, examples(&config, &SIZES, 50));
+            assert_eq!(scorer.score(weights, &batch).unwrap(), as_it_was.score(&batch).unwrap());
+        }
+    }
+    let config = small();
+    let mut named = learned(&config, 1).weights();
+    named.remove("tower.0.bias");
+    let error = Weights::new(config, named).unwrap_err();
+    assert!(error.to_string().contains("tower.0.bias is missing"), "{error}");
 }
 
 #[test]
 fn row_zero_stays_zero() {
     let config = small();
     let model = learned(&config, 5);
-    assert_eq!(model.items.gather(&[0]), vec![0.0; config.item_width]);
-    assert_eq!(model.categories.gather(&[0]), vec![0.0; config.category_width]);
-    assert_ne!(model.items.gather(&[1]), vec![0.0; config.item_width]);
+    assert_eq!(model.items.embedding.gather(&[0]), vec![0.0; config.item_width]);
+    assert_eq!(model.categories.embedding.gather(&[0]), vec![0.0; config.category_width]);
+    assert_ne!(model.items.embedding.gather(&[1]), vec![0.0; config.item_width]);
 }
 
 #[test]
