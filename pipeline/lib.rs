@@ -22,7 +22,7 @@
 //! - [`model`]: model versions on their topic; [`ahead`]: read before they are needed. [`evaluate`]: how good forecasts are, beside trivial ones.
 //! - [`roles`], [`service`], [`run`]: the threads of a process; over Kafka; over the embedded log from files to files.
 //! - [`ground`]: the topics that a process over Kafka stands on, watched while it runs.
-//! - [`names`]: names by number, and back.
+//! - [`names`]: names by number, and back. [`sealed`]: values as records of the service's own.
 //! - [`config`], [`metrics`], [`http`], [`command`]: settings, figures, the local page, the command line.
 //! - [`inquiry`]: what the page asks of the engine's workers.
 
@@ -47,6 +47,7 @@ pub mod rank;
 pub mod roles;
 pub mod route;
 pub mod run;
+pub mod sealed;
 pub mod service;
 pub mod snapshot;
 pub mod source;

@@ -450,6 +450,7 @@ pub fn rank(config: &Config) -> RankConfig {
             window: config.sdim.window,
             hash: config.sdim.enabled.then_some((config.sdim.bits, config.sdim.group_bits)),
             found: config.muse.enabled.then_some(config.muse.found),
+            blocks_bytes: config.muse.memory_limit.0 as usize / config.engine.workers,
         },
         patience: Waiting {
             wait_ms: settings.feedback_wait_ms as i64,

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::path::outputs_of;
 use crate::streams::{self, Dice};
 
+/// A setting by name.
+pub type Setting = (&'static str, Value);
+
 /// Lines of several topics in one order.
 #[derive(Clone, Default)]
 pub struct Script(pub Vec<(&'static str, Vec<u8>)>);
@@ -213,19 +216,29 @@ pub fn tastes(seed: u64, rounds: u64) -> Script {
     script
 }
 
-#[test]
-fn models_learn_from_feedback_and_answer() {
-    let rounds = 1500;
-    let settings = [
+/// Both rankers, of short vectors, on the CPU, and what else is set.
+pub fn rankers(more: &[Setting]) -> Vec<Setting> {
+    let mut settings = vec![
         ("partitions", 2.into()),
         ("device", "cpu".into()),
         ("sdim.enabled", true.into()),
         ("muse.enabled", true.into()),
         ("sdim.dim", 8.into()),
-        ("candidates.features", json!(["place"])),
-        ("candidates.batch_samples", 64.into()),
-        ("candidates.version_steps", 8.into()),
     ];
+    settings.extend_from_slice(more);
+    settings
+}
+
+/// The same, learning in small steps.
+fn learning(more: &[Setting]) -> Vec<Setting> {
+    let steps = [("candidates.batch_samples", 64.into()), ("candidates.version_steps", 8.into())];
+    rankers(&[&steps, more].concat())
+}
+
+#[test]
+fn models_learn_from_feedback_and_answer() {
+    let rounds = 1500;
+    let settings = learning(&[("candidates.features", json!(["place"]))]);
     let (answers, dead) = tastes(3, rounds).answers(&settings);
     assert_eq!((answers.len() as u64, dead), (rounds, Vec::new()));
     assert_eq!(answers["r0"]["model_versions"], json!({}), "nobody has learned anything yet");
@@ -240,16 +253,7 @@ fn models_learn_from_feedback_and_answer() {
 fn what_users_take_is_learned_beside_what_the_log_named_of_late() {
     let (rounds, asked_from) = (3000, 2700);
     let learned = |negatives: u64| {
-        let settings = [
-            ("partitions", 2.into()),
-            ("device", "cpu".into()),
-            ("sdim.enabled", true.into()),
-            ("muse.enabled", true.into()),
-            ("sdim.dim", 8.into()),
-            ("candidates.negatives", negatives.into()),
-            ("candidates.batch_samples", 64.into()),
-            ("candidates.version_steps", 8.into()),
-        ];
+        let settings = learning(&[("candidates.negatives", negatives.into())]);
         let (answers, dead) = purchases(3, rounds, asked_from).answers(&settings);
         assert_eq!((answers.len() as u64, dead), (rounds - asked_from, Vec::new()));
         ["sdim", "muse"].map(|model| judge(&answers, model, asked_from..rounds).0)

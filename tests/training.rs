@@ -11,7 +11,7 @@ use pipeline::run::run;
 use serde_json::{Value, json};
 
 use crate::path::config;
-use crate::scores::{Script, judge, purchases, tastes};
+use crate::scores::{Script, Setting, judge, purchases, rankers, tastes};
 
 const TOPICS: [&str; 4] = ["items", "events", "candidates", "feedback"];
 
@@ -50,17 +50,12 @@ fn trained(dir: &Path, model: &str, more: &[&str]) -> (String, Value) {
     (dir.join(file).to_str().unwrap().into(), told)
 }
 
-fn settings() -> Vec<(&'static str, Value)> {
-    vec![
+fn settings() -> Vec<Setting> {
+    rankers(&[
         ("candidates.enabled", true.into()),
-        ("partitions", 2.into()),
-        ("device", "cpu".into()),
-        ("sdim.enabled", true.into()),
-        ("muse.enabled", true.into()),
-        ("sdim.dim", 8.into()),
         ("candidates.features", json!(["place"])),
         ("candidates.learn", false.into()),
-    ]
+    ])
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Default for ItemSettings {
 
 impl Default for MuseSettings {
     fn default() -> Self {
-        Self { enabled: false, found: 50, attention: Attention::Released, start: None }
+        Self { enabled: false, found: 50, attention: Attention::Released, memory_limit: Size(128 << 20), start: None }
     }
 }
 

@@ -303,6 +303,8 @@ pub struct MuseSettings {
     pub found: usize,
     /// The form of the attention over them.
     pub attention: Attention,
+    /// Bytes of the vectors of users who are asked about, of all workers, in memory and on a GPU.
+    pub memory_limit: Size,
     /// A model to start from.
     pub start: Option<PathBuf>,
 }

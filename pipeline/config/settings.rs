@@ -145,6 +145,7 @@ pub const SETTINGS: &[Setting] = &[
     must("muse.enabled", Kind::Boolean),
     must("muse.found", from_to(1, 255)),
     must("muse.attention", Kind::Choice(&["released", "paper"])),
+    must("muse.memory_limit", Kind::Size),
     may("muse.start", Kind::Text),
     must("prompt_tpp.enabled", Kind::Boolean),
     must("prompt_tpp.learn", Kind::Choice(&["frozen", "prompt", "prompt_calibrated", "prompt_joint", "online"])),

@@ -4,15 +4,20 @@
 //! each by-user partition's log ([`Holder::adopt`]); versions that nobody is in yet are there before they are needed, one that
 //! some task is still in is held, and of one that all have left the memory goes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod fresh;
+mod holder;
+
+pub use holder::{Holder, Reading};
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use shaders::sdim::{BITS, Sdim, hash_matrix_of, quantize};
+use shaders::sdim::{BITS, Sdim, hash_matrix_of};
 
-use super::items::{Described, Gathered, Item, Items};
+use super::items::{Described, Items};
 use super::learned::Learned;
 use super::vectors::Budget;
 use crate::forecast::version::VersionError;
@@ -193,77 +198,6 @@ impl Catalogue {
         Items::new(self.config.dim, self.config.hashes.len(), Arc::clone(&self.budget))
     }
 
-    /// What is news in a batch of items of one version.
-    fn fresh(&self, version: u64, batch: Vec<Described>) -> Result<Fresh, ItemsError> {
-        let versions = self.read();
-        let (items, dim) = (versions.by_number.get(&version).unwrap_or(&self.empty), self.config.dim);
-        let (mut fresh, mut own, mut first) = (Fresh::default(), Vec::new(), Gathered::default());
-        // By id, the place of its vector among those of this batch, where it has one.
-        let mut places: HashMap<Box<str>, Option<usize>> = HashMap::new();
-        let (mut unknown, mut refused, mut changed) = (items.len(), 0, 0);
-        for described in batch {
-            let known = items.find(&described.id);
-            if known.is_none() && !places.contains_key(&described.id) {
-                if unknown >= self.config.max {
-                    refused += 1;
-                    continue;
-                }
-                unknown += 1;
-            }
-            let place = places.entry(described.id.clone()).or_insert(None);
-            own.clear();
-            quantize(described.vector.as_deref().unwrap_or_default(), &mut own);
-            // A vector of nothing but zeros says nothing of where the item lies.
-            if own.iter().any(|x| *x != 0) {
-                let kept = match (known.and_then(|known| known.row), *place) {
-                    (Some(row), _) => {
-                        items.gather(&[row], None, &mut first)?;
-                        Some(first.vector(0))
-                    }
-                    (None, Some(at)) => Some(&fresh.vectors[at * dim..][..dim]),
-                    (None, None) => None,
-                };
-                match kept {
-                    Some(kept) => changed += u64::from(kept != own),
-                    None => {
-                        *place = Some(fresh.completed.len());
-                        fresh.completed.push(fresh.described.len());
-                        fresh.vectors.extend_from_slice(&own);
-                    }
-                }
-            }
-            fresh.described.push(described);
-        }
-        self.pass_over(refused, changed);
-        Ok(fresh)
-    }
-
-    /// Takes what is said of items beside vectors, of whichever version it is.
-    fn describe(&self, batch: &[Described]) {
-        let (mut versions, mut refused) = (self.write(), 0);
-        for Described { id, category, .. } in batch {
-            if versions.described.len() < self.config.max || versions.described.find(id).is_some() {
-                versions.described.describe(id, category);
-            } else {
-                refused += 1;
-            }
-        }
-        drop(versions);
-        self.pass_over(refused, 0);
-        self.count();
-    }
-
-    fn pass_over(&self, refused: u64, changed: u64) {
-        self.metrics.items_passed_over(refused, changed);
-        if refused > 0 && !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "more items came than items.max = {}: those beyond stay unknown; raise it, or remove items that nobody needs \
-                 from topic items",
-                self.config.max
-            );
-        }
-    }
-
     fn count(&self) {
         let versions = self.read();
         let known = versions.by_number.values().chain([&versions.described]).map(Items::len).sum();
@@ -375,16 +309,6 @@ impl Catalogue {
     }
 }
 
-/// What is news in a batch.
-#[derive(Default)]
-struct Fresh {
-    described: Vec<Described>,
-    /// Places among them of those that get vectors.
-    completed: Vec<usize>,
-    /// (completed, dim)
-    vectors: Vec<i16>,
-}
-
 /// Signatures of vectors; a lost device is opened again.
 pub(super) fn hashed(kernels: &mut Sdim, vectors: &[i16]) -> Result<Vec<u64>, shaders::Error> {
     match kernels.simhash(vectors) {
@@ -394,91 +318,5 @@ pub(super) fn hashed(kernels: &mut Sdim, vectors: &[i16]) -> Result<Vec<u64>, sh
             kernels.simhash(vectors)
         }
         signatures => signatures,
-    }
-}
-
-/// A room's hold on the catalogue: which version each of its tasks is in.
-pub struct Holder {
-    catalogue: Arc<Catalogue>,
-    id: u64,
-    in_force: BTreeMap<i32, u64>,
-}
-
-impl Holder {
-    /// A room without tasks.
-    pub fn new(catalogue: Arc<Catalogue>) -> Self {
-        let id = catalogue.holders.fetch_add(1, Ordering::Relaxed);
-        Self { catalogue, id, in_force: BTreeMap::new() }
-    }
-
-    /// The catalogue.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
-    }
-
-    /// A task is in a version from now on.
-    ///
-    /// # Errors
-    /// Where the version cannot be had.
-    pub fn adopt(&mut self, task: i32, version: u64) -> Result<(), ItemsError> {
-        self.in_force.insert(task, version);
-        self.catalogue.hold(self.id, task, version)
-    }
-
-    /// The version that a task is in.
-    pub fn version(&self, task: i32) -> u64 {
-        self.in_force.get(&task).copied().unwrap_or(0)
-    }
-
-    /// The task is another's.
-    pub fn forget(&mut self, task: i32) {
-        self.in_force.remove(&task);
-        self.catalogue.release(|holder, of| (holder, of) == (self.id, task));
-    }
-
-    /// The items of a task, for the length of a micro-batch.
-    pub fn read(&self, task: i32) -> Reading<'_> {
-        Reading { versions: self.catalogue.read(), version: self.version(task), catalogue: &self.catalogue }
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        self.catalogue.release(|holder, _| holder == self.id);
-    }
-}
-
-/// Items of one version.
-pub struct Reading<'a> {
-    versions: RwLockReadGuard<'a, Versions>,
-    version: u64,
-    catalogue: &'a Catalogue,
-}
-
-impl Reading<'_> {
-    fn items(&self) -> &Items {
-        self.versions.by_number.get(&self.version).unwrap_or(&self.catalogue.empty)
-    }
-
-    /// What is known of an item; nothing of one that is not.
-    pub fn find(&self, item_id: &str) -> Item<'_> {
-        let Item { row, mut category } = self.items().find(item_id).unwrap_or_default();
-        if self.catalogue.learned.is_some() {
-            category = self.versions.described.find(item_id).unwrap_or_default().category;
-        }
-        Item { row, category }
-    }
-
-    /// How many items have vectors.
-    pub fn vectors(&self) -> usize {
-        self.items().vectors()
-    }
-
-    /// As [`Items::gather`].
-    ///
-    /// # Errors
-    /// Where vectors cannot be read.
-    pub fn gather(&self, rows: &[u32], hash: Option<usize>, out: &mut Gathered) -> std::io::Result<()> {
-        self.items().gather(rows, hash, out)
     }
 }

@@ -47,18 +47,19 @@ impl Known {
         }
     }
 
-    /// Makes sure that hashed vectors of `ids` are at hand.
+    /// Makes sure that hashed vectors of `ids` are at hand; whether rows mean other vectors from now on.
     pub(crate) fn prepare<'a>(
         &mut self,
         ids: impl Iterator<Item = &'a str>,
         dim: usize,
         kernels: &mut Sdim,
-    ) -> Result<(), ItemsError> {
-        let Self::Hashed(items) = self else { return Ok(()) };
+    ) -> Result<bool, ItemsError> {
+        let Self::Hashed(items) = self else { return Ok(false) };
         let (mut missing, mut vectors) = (Vec::new(), Vec::new());
         let mut seen = std::collections::HashSet::new();
         let ids: Vec<_> = ids.collect();
-        if items.len() > HASHED_ITEMS_MAX {
+        let begins_anew = items.len() > HASHED_ITEMS_MAX;
+        if begins_anew {
             *items = hashed(dim);
         }
         for id in ids {
@@ -69,7 +70,8 @@ impl Known {
         }
         let signatures = kernels.simhash(&vectors)?;
         missing.iter().for_each(|id| items.describe(id, ""));
-        Ok(items.complete(missing, &vectors, &[signatures])?)
+        items.complete(missing, &vectors, &[signatures])?;
+        Ok(begins_anew)
     }
 
     /// A task is in a version from now on.

@@ -5,9 +5,10 @@ use operators::Fold;
 use operators::rates::{Candidate, FORMS, INPUTS, feature_forms};
 use schemas::request::Candidates;
 use shaders::Device;
-use shaders::muse::{Block, Found, Gsu, narrow, products};
+use shaders::muse::{CHUNK_EVENTS, Found, Gsu, narrow, products};
 use shaders::sdim::{Sdim, Window};
 
+use super::blocks::Blocks;
 use super::sight::{NEWEST, Sight};
 use super::tally::{Tally, key};
 use crate::encode::ItemsError;
@@ -23,9 +24,6 @@ pub const ITEM_RATE: usize = {
     at
 };
 
-/// Chunks of behaviors that MUSE's search keeps on a GPU at once.
-const GSU_CHUNKS: usize = 256;
-
 /// What is looked at.
 #[derive(Clone, Debug)]
 pub struct LookConfig {
@@ -39,6 +37,8 @@ pub struct LookConfig {
     pub hash: Option<(usize, usize)>,
     /// Behaviors that MUSE finds; none where MUSE is closed.
     pub found: Option<usize>,
+    /// Bytes of users' content blocks that MUSE's search keeps.
+    pub blocks_bytes: usize,
 }
 
 impl LookConfig {
@@ -56,6 +56,7 @@ pub struct Eyes {
     known: Known,
     kernels: Sdim,
     gsu: Gsu,
+    blocks: Blocks,
     /// Rows of the vectors that a request looks at, and the vectors.
     rows: Vec<u32>,
     gathered: Gathered,
@@ -107,7 +108,8 @@ impl Eyes {
         Ok(Self {
             known: Known::new(items, config.dim, config.hash.map(|(bits, _)| bits)),
             kernels: Sdim::new(device, form, &hash)?,
-            gsu: Gsu::new(device, shaders::muse::Config { dim: config.dim, chunks: GSU_CHUNKS })?,
+            gsu: Gsu::new(device, shaders::muse::Config { dim: config.dim, chunks: chunks(&config) })?,
+            blocks: Blocks::new(config.dim, config.blocks_bytes),
             rows: Vec::new(),
             gathered: Gathered::default(),
             content: Content::default(),
@@ -121,11 +123,13 @@ impl Eyes {
     /// # Errors
     /// Where the version cannot be had.
     pub fn adopt(&mut self, task: i32, version: u64) -> Result<(), ItemsError> {
+        self.blocks.forget(task);
         self.known.adopt(task, version)
     }
 
     /// The task is another worker's.
     pub fn forget(&mut self, task: i32) {
+        self.blocks.forget(task);
         self.known.forget(task);
     }
 
@@ -163,7 +167,9 @@ impl Eyes {
         let mut behaviors: Vec<Behavior<'_>> = behaviors.take(self.config.window).collect();
         let ids = asked.item_ids.iter().map(String::as_str);
         let all = behaviors.iter().map(|behavior| behavior.item_id).chain(ids.clone());
-        self.known.prepare(all, self.config.dim, &mut self.kernels)?;
+        if self.known.prepare(all, self.config.dim, &mut self.kernels)? {
+            self.blocks.clear();
+        }
         let known = self.known.read(task);
         self.rows.clear();
         behaviors
@@ -193,9 +199,11 @@ impl Eyes {
             read(&mut self.kernels, items, (&behaviors, &candidates), &mut sight)?;
         }
         if let Some(count) = self.config.found {
-            let block = block(content, &behaviors, dim)?;
-            self.gsu.search(&block, &sight.candidate_keys, count, &mut self.found)?;
-            self.gsu.tiers(&block, &sight.candidate_keys, &self.found, &mut sight.tiers)?;
+            let place = |at: usize| behaviors[behaviors.len() - 1 - at].item;
+            let rows: Vec<_> = (0..behaviors.len()).map(|at| place(at).map(|item| self.rows[item as usize])).collect();
+            let block = self.blocks.of((task, slot), &rows, |at| content.of(place(at)))?;
+            self.gsu.search(block, &sight.candidate_keys, count, &mut self.found)?;
+            self.gsu.tiers(block, &sight.candidate_keys, &self.found, &mut sight.tiers)?;
             sight.found_offsets.clone_from(&self.found.offsets);
             sight.found_similarities.clone_from(&self.found.similarities);
             for &age in &self.found.ages {
@@ -238,12 +246,10 @@ fn read(
     Ok(())
 }
 
-fn block(content: &Content, behaviors: &[Behavior<'_>], dim: usize) -> Result<Block, shaders::Error> {
-    let mut block = Block::new(dim)?;
-    for behavior in behaviors.iter().rev() {
-        block.push(behavior.item.map(|item| content.of(Some(item))))?;
-    }
-    Ok(block)
+/// Chunks of content blocks that a GPU keeps: as many as the same bytes hold.
+fn chunks(config: &LookConfig) -> usize {
+    let bytes = CHUNK_EVENTS * (config.dim.next_multiple_of(4) + 4);
+    if config.found.is_some() { (config.blocks_bytes / bytes).max(1) } else { 1 }
 }
 
 /// The behaviors of a sight: who of all stands in it already, by age, and the names of types.

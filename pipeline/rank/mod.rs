@@ -9,11 +9,12 @@
 //! there and then, once; scores and samples are made of it.
 //!
 //! # Layout
-//! - [`look`]: from history, vectors and counters to a [`sight`]. [`tally`]: what a task counts of items and users.
+//! - [`look`]: from history, vectors and counters to a [`sight`]; [`blocks`]: vectors of users that are kept. [`tally`]: what a task counts of items and users.
 //! - [`pending`]: requests that wait for feedback. [`recent`]: negatives where there was no request.
 //! - [`scorer`]: models in force; [`versions`], [`version`]: made once for all workers. [`record`]: the answer. [`judge`]: how
 //!   answers did.
 
+pub mod blocks;
 pub mod judge;
 pub mod look;
 pub mod pending;

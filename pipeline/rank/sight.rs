@@ -4,9 +4,10 @@
 //! learns from is what it was asked, bit for bit, and never made again. Vectors are int8, q = round(127 v); names stand for
 //! themselves, since places among a model's embeddings change with its version.
 
-use schemas::packed::{self, PackedError};
 use serde::{Deserialize, Serialize};
 use shaders::muse::TIERS;
+
+use crate::sealed::{self, SealedError};
 
 /// The kind of these records among the service's own ([`schemas::packed`]).
 const KIND: u8 = b'r';
@@ -53,10 +54,7 @@ pub struct Sight {
 pub enum SightError {
     /// It is none of these records, or not what was written.
     #[error("sample: {0}")]
-    Sealed(#[from] PackedError),
-    /// It is cut, or of another version.
-    #[error("sample: {0}")]
-    Encoding(#[from] postcard::Error),
+    Sealed(#[from] SealedError),
     /// Its parts do not fit together.
     #[error("sample: the parts of {0} candidates and {1} behaviors do not fit together")]
     Misfit(usize, usize),
@@ -144,11 +142,7 @@ impl Sight {
 
     /// Appends the record to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        packed::begin(KIND, out);
-        let bytes = postcard::to_extend(self, std::mem::take(out)).expect("plain data becomes bytes");
-        *out = bytes;
-        packed::seal(&mut out[start..]).expect("a record is longer than its checksum");
+        sealed::write(KIND, self, out);
     }
 
     /// Reads a record.
@@ -156,7 +150,7 @@ impl Sight {
     /// # Errors
     /// Where the bytes are none; nothing in them makes this panic.
     pub fn read(bytes: &[u8]) -> Result<Self, SightError> {
-        let sight: Self = postcard::from_bytes(packed::unseal(bytes, KIND)?)?;
+        let sight: Self = sealed::read(KIND, bytes)?;
         if sight.is_whole() { Ok(sight) } else { Err(SightError::Misfit(sight.len(), sight.behavior_ages.len())) }
     }
 
@@ -203,6 +197,8 @@ pub const NEWEST: usize = 50;
 
 #[cfg(test)]
 mod tests {
+    use schemas::packed;
+
     use super::*;
 
     fn sight() -> Sight {

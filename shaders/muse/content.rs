@@ -23,7 +23,7 @@ vectorized! {
         for (out, &x) in out.iter_mut().zip(vectors) {
             let scaled = i32::from(x) * 127;
             // Whole parts are cut off towards zero: half of the sign is added before.
-            let half = (1 << 13) - (scaled >> 31 & ((1 << 14) - 1));
+            let half = (1 << 13) - (scaled >> 31 & (1 << 14));
             *out = ((scaled + half) / (1 << 14)) as i8;
         }
     }

@@ -51,7 +51,7 @@ impl Pages {
         let limit = gpu.binding_bytes_max().min(page_bytes_max);
         let slots_per_page = (limit / chunk_bytes).min(config.chunks as u64) as usize;
         if config.chunks == 0 {
-            return Err(Error::Shape("muse.chunks is 0, but a GPU must hold 1 chunk or more".to_owned()));
+            return Err(Error::Shape("0 chunks of content, but a GPU must hold 1 or more".to_owned()));
         }
         if slots_per_page == 0 {
             let remedy = "use a smaller muse.dim or another device";
@@ -59,7 +59,7 @@ impl Pages {
         }
         if config.chunks.div_ceil(slots_per_page) > PAGES_MAX {
             let (needed, limit) = (config.chunks as u64, (slots_per_page * PAGES_MAX) as u64);
-            let remedy = "hold fewer chunks (muse.chunks), or use another device";
+            let remedy = "hold fewer (muse.memory_limit), or use another device";
             return Err(Error::Limit { what: "chunks of content", needed, limit, remedy });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;

@@ -5,21 +5,28 @@
 //!     WELLSPRING_WORLDS=100000 cargo test --release --test wellspring simulation::many  # the long mode
 //!
 //! # Layout
-//! - `world`: the processes, the log, the clock, and what happens to them. `weather`: calls that fail.
+//! - `plan`: what a world lives through. `world`: the log, the processes, the clock, one step after the other. `process`: one
+//!   of them. `fate`: what happens to them; `happened`: how often. `weather`: calls that fail.
 //! - `shelf`: an object store in memory that fails. `cellar`: disks for idle users that are full. `outcome`: what came out.
 //!   `asked`: requests for scores.
 
 mod asked;
 mod cellar;
+mod fate;
+mod happened;
 mod outcome;
+mod plan;
+mod process;
 mod shelf;
 mod weather;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::happened::Happened;
+use self::plan::Plan;
+use self::world::World;
 pub use self::world::views;
-use self::world::{Plan, World};
 
 /// Worlds of `simulation::many`.
 const WORLDS: u64 = 2000;
@@ -89,13 +96,13 @@ fn one() {
 /// The worlds are what they claim to be: things happen in them.
 #[test]
 fn things_happen() {
-    let mut all = world::Happened::default();
+    let mut all = Happened::default();
     for seed in 1..=60 {
         let mut world = World::new(&Plan::of(seed), Some(seed));
         world.run().unwrap();
         all.add(&world.happened);
     }
-    let world::Happened {
+    let Happened {
         crashes,
         zombies,
         snapshots,

@@ -9,8 +9,9 @@
 
 pub mod sampler;
 
-use schemas::packed::{self, PackedError};
 use serde::{Deserialize, Serialize};
+
+use crate::sealed::{self, SealedError};
 
 /// The kind of these records among the service's own ([`schemas::packed`]).
 const KIND: u8 = b'i';
@@ -31,10 +32,7 @@ pub struct Passages {
 pub enum PassagesError {
     /// It is none of these records, or not what was written.
     #[error("passages: {0}")]
-    Sealed(#[from] PackedError),
-    /// It is cut, or of another version.
-    #[error("passages: {0}")]
-    Encoding(#[from] postcard::Error),
+    Sealed(#[from] SealedError),
     /// Its parts do not fit together.
     #[error("passages: the parts of {0} passages and {1} behaviors do not fit together")]
     Misfit(usize, usize),
@@ -64,11 +62,7 @@ impl Passages {
 
     /// Appends the record to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        packed::begin(KIND, out);
-        let bytes = postcard::to_extend(self, std::mem::take(out)).expect("plain data becomes bytes");
-        *out = bytes;
-        packed::seal(&mut out[start..]).expect("a record is longer than its checksum");
+        sealed::write(KIND, self, out);
     }
 
     /// Reads a record.
@@ -76,7 +70,7 @@ impl Passages {
     /// # Errors
     /// Where the bytes are none; nothing in them makes this panic.
     pub fn read(bytes: &[u8]) -> Result<Self, PassagesError> {
-        let passages: Self = postcard::from_bytes(packed::unseal(bytes, KIND)?)?;
+        let passages: Self = sealed::read(KIND, bytes)?;
         let Self { names, items, lengths } = &passages;
         let mut behaviors = 0_u64;
         let fit = lengths.iter().all(|&(length, told)| {
@@ -90,6 +84,8 @@ impl Passages {
 
 #[cfg(test)]
 mod tests {
+    use schemas::packed;
+
     use super::*;
 
     #[test]

@@ -99,7 +99,7 @@ fn what_does_not_fit_is_refused_with_numbers() {
         Gsu::with_pages(&gpu(), Config { dim, chunks }, page_bytes_max).unwrap_err().to_string()
     };
     assert!(refuse(0, 1, u64::MAX).contains("muse.dim is 0"));
-    assert!(refuse(4, 0, u64::MAX).contains("muse.chunks is 0"));
+    assert!(refuse(4, 0, u64::MAX).contains("0 chunks of content"));
     let error = refuse(4, 1, 4_095);
     assert!(error.contains("4096") && error.contains("4095"), "{error}");
     let error = refuse(4, 300, 4_096);
