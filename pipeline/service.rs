@@ -184,7 +184,7 @@ pub fn catalogue(config: &Config) -> CatalogueConfig {
     hashes.dedup_by_key(|(bits, _)| *bits);
     let dir = config.state.dir.clone().unwrap_or_else(std::env::temp_dir);
     let (dim, memory_limit) = (config.sdim.dim, config.items.memory_limit.0);
-    CatalogueConfig { dim, hashes, max: config.items.max, memory_limit, dir }
+    CatalogueConfig { dim, hashes, max: config.items.max, version: config.items.version, memory_limit, dir }
 }
 
 /// The model that is published; where there is none, the first one is.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pipeline::config::{Config, Size};
 use pipeline::encode::catalogue::{Catalogue, CatalogueConfig, Holder};
 use pipeline::encode::follow::Follower;
+use pipeline::encode::items::Described;
 use pipeline::encode::passages::Passages;
 use pipeline::engine::Engine;
 use pipeline::log::embedded::{Embedded, EmbeddedSettings};
@@ -376,6 +377,30 @@ fn items_beyond_the_bound_stay_unknown_and_are_counted() {
 }
 
 #[test]
+fn versions_far_ahead_are_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dim, hashes, memory_limit) = (DIM, vec![(48, 3)], 1 << 20);
+    let config = CatalogueConfig { dim, hashes, max: 1000, version: 2, memory_limit, dir: dir.path().into() };
+    let metrics = Metrics::new();
+    let catalogue = Arc::new(Catalogue::new(config, None, metrics.clone()));
+    let mut kernels = catalogue.config().kernels(&shaders::Device::Cpu, None).unwrap();
+    // Somebody writes times for versions, before and between what is meant.
+    for version in [1_700_000_000_000, 1, 3, 1_700_000_000_001, 2, 1_700_000_000_002, 4, 1_700_000_000_003] {
+        let of = |n: u64| Described { id: format!("i{n}").into(), version, category: "".into(), vector: None };
+        catalogue.take(&mut kernels, (0..3).map(of).collect()).unwrap();
+    }
+    let known: Vec<u64> = catalogue.known().into_keys().collect();
+    assert_eq!(known, [1, 2, 3, 1_700_000_000_000, 1_700_000_000_001, 1_700_000_000_002]);
+    assert!(metrics.text().contains("wellspring_items_refused_total 6"), "{}", metrics.text());
+    // Whatever it is, where it is in force it is read.
+    let mut holder = Holder::new(Arc::clone(&catalogue));
+    holder.adopt(0, 1_700_000_000_003).unwrap();
+    let item = Described { id: "i".into(), version: 1_700_000_000_003, category: "".into(), vector: None };
+    catalogue.take(&mut kernels, vec![item]).unwrap();
+    assert_eq!(catalogue.known().get(&1_700_000_000_003), Some(&1));
+}
+
+#[test]
 fn a_version_that_all_have_left_goes_and_comes_back_where_it_is_needed() {
     let broker = Embedded::new(EmbeddedSettings { trims: false, ..EmbeddedSettings::default() });
     broker.create(&[TopicSpec { name: "items".into(), partitions: 1, settings: Vec::new() }]).unwrap();
@@ -387,7 +412,14 @@ fn a_version_that_all_have_left_goes_and_comes_back_where_it_is_needed() {
     }
     let dir = tempfile::tempdir().unwrap();
     let memory_limit = 60 * DIM as u64 * 2;
-    let config = CatalogueConfig { dim: DIM, hashes: vec![(48, 3)], max: 1000, memory_limit, dir: dir.path().into() };
+    let config = CatalogueConfig {
+        dim: DIM,
+        hashes: vec![(48, 3)],
+        max: 1000,
+        version: 0,
+        memory_limit,
+        dir: dir.path().into(),
+    };
     let catalogue = Arc::new(Catalogue::new(config, None, Metrics::new()));
     let kernels = catalogue.config().kernels(&shaders::Device::Cpu, None).unwrap();
     let mut follower = Follower::new(broker.reader(&["items".into()]).unwrap(), kernels, Arc::clone(&catalogue));

@@ -7,6 +7,7 @@ use pipeline::config::{Attention, Config, VectorSource};
 use pipeline::encode::learned::vectors_of;
 use pipeline::encode::passages::Passages;
 use pipeline::forecast::version::About;
+use pipeline::learn::LearnError;
 use pipeline::learn::ranking::Ranking;
 use pipeline::learn::study::{Published, Study};
 use pipeline::log::embedded::{Embedded, EmbeddedSettings};
@@ -282,6 +283,17 @@ fn items_that_nobody_asks_for_give_their_rows_to_others() {
         for (n, other) in others.iter().enumerate() {
             assert!(other.versions == calm.versions, "{} with kill {n}: another model was learned", room.name());
         }
+    }
+}
+
+#[test]
+fn what_was_seen_while_a_room_was_closed_is_passed_over() {
+    let config = few_rows();
+    for (open, closed) in [(Room::Sdim, Room::Muse), (Room::Muse, Room::Sdim)] {
+        let mut study = Ranking::new(roles::ranking(&config, closed), Device::Cpu).unwrap();
+        let error = study.learn(&sample(&config, open, 1, &[1, 2]).1, None).unwrap_err();
+        assert!(matches!(error, LearnError::Unreadable(_)), "{}: {error}", closed.name());
+        assert!(study.learn(&sample(&config, closed, 1, &[1, 2]).1, None).is_ok());
     }
 }
 

@@ -75,8 +75,9 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
     let n = config.partitions_kafka();
     let public = |name: &str| format!("{}{name}", config.topics.prefix);
     let own = |name: &str| format!("{}.{name}", config.app);
-    // A dead letter is a whole record again, a late row one inside another.
+    // A dead letter is a whole record again, a late row one inside another; a request has many items.
     let bytes = (2 * config.events.max_bytes + RECORD_BYTES).to_string();
+    let most = (2 * config.events.max_bytes + RECORD_BYTES).max(DEAD_LETTER_BYTES).to_string();
     let mut specs = Vec::new();
     // No time and no size trims by-user: only DeleteRecords below the oldest kept snapshot does. LogAppendTime, since
     // event times would let retention delete what is still needed.
@@ -102,13 +103,12 @@ pub fn own(config: &Config, views: &[(String, bool)]) -> Vec<TopicSpec> {
         specs.push(spec(public("forecasts"), n, COMPACT));
     }
     for room in roles::learning(config) {
-        specs.push(spec(own(&format!("samples.{}", room.name())), 1, DELETE));
+        specs.push(spec(own(&format!("samples.{}", room.name())), 1, &[DELETE[0], ("max.message.bytes", &most)]));
     }
     if config.candidates.enabled {
-        specs.push(spec(public("scores"), n, DELETE));
+        specs.push(spec(public("scores"), n, &[DELETE[0], ("max.message.bytes", &most)]));
     }
-    let dead_letter = (2 * config.events.max_bytes + RECORD_BYTES).max(DEAD_LETTER_BYTES).to_string();
-    for (name, bytes) in [("late", &bytes), ("dead-letters", &dead_letter)] {
+    for (name, bytes) in [("late", &bytes), ("dead-letters", &most)] {
         specs.push(spec(public(name), config.topics.partitions, &[DELETE[0], ("max.message.bytes", bytes)]));
     }
     specs

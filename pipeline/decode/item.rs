@@ -55,7 +55,9 @@ fn checked(vector: Vec<f64>, dim: Option<usize>) -> Result<Vec<f32>, DecodeError
     let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
     match norm {
         norm if norm <= NORM_MAX => Ok(vector.into_iter().map(|x| x as f32).collect()),
-        norm if norm.is_finite() => Err(DecodeError::Vector(format!("has length {norm:.4}, more than {NORM_MAX}"))),
+        norm if norm.is_finite() => {
+            Err(DecodeError::Vector(format!("has length {norm:.4}, more than {NORM_MAX}: divide it by that")))
+        }
         _ => Err(DecodeError::Vector("is not finite".into())),
     }
 }

@@ -11,7 +11,7 @@ pub use holder::{Holder, Reading};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ use crate::model::ModelError;
 
 /// A version whose memory went is read again where a task that is still in it comes here; how long that may take.
 const READ_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Versions that are read before `items.version` names them.
+const AHEAD_MAX: usize = 4;
 
 /// Why a room cannot have items.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,8 @@ pub struct CatalogueConfig {
     pub hashes: Vec<(usize, usize)>,
     /// Items of a version, at most.
     pub max: usize,
+    /// The version that is to be in force: few are read that are further ahead.
+    pub version: u64,
     /// Bytes of vectors in memory, of all versions together.
     pub memory_limit: u64,
     /// Where the others go.
@@ -100,6 +105,7 @@ pub struct Catalogue {
     used: Mutex<Used>,
     was_read: Condvar,
     warned: AtomicBool,
+    warned_of_versions: AtomicBool,
     holders: AtomicU64,
 }
 
@@ -135,6 +141,7 @@ impl Catalogue {
             used: Mutex::default(),
             was_read: Condvar::new(),
             warned: AtomicBool::new(false),
+            warned_of_versions: AtomicBool::new(false),
             holders: AtomicU64::new(0),
         }
     }
@@ -175,6 +182,7 @@ impl Catalogue {
             self.describe(&batch);
             return Ok(());
         }
+        let batch = self.of_known_versions(batch);
         let dropped = self.used().dropped.clone();
         let mut by_version: BTreeMap<u64, Vec<Described>> = BTreeMap::new();
         for described in batch.into_iter().filter(|described| !dropped.contains(&described.version)) {
@@ -185,13 +193,36 @@ impl Catalogue {
             let signatures = kernels.iter_mut().map(|kernels| hashed(kernels, &fresh.vectors));
             let signatures = signatures.collect::<Result<Vec<_>, _>>()?;
             let mut versions = self.write();
-            let items = versions.by_number.entry(version).or_insert_with(|| self.nothing());
+            let items = versions.by_number.entry(version).or_insert_with(|| self.nothing().of_version(version));
             fresh.described.iter().for_each(|described| items.describe(&described.id, &described.category));
             let completed = fresh.completed.iter().map(|&at| &*fresh.described[at].id);
             items.complete(completed, &fresh.vectors, &signatures)?;
         }
         self.count();
         Ok(())
+    }
+
+    /// Leaves out versions that are further ahead than anybody rolls over.
+    fn of_known_versions(&self, batch: Vec<Described>) -> Vec<Described> {
+        let mut known: BTreeSet<u64> = self.read().by_number.keys().copied().collect();
+        known.extend(self.used().in_force.values());
+        let (all, expected) = (batch.len(), self.config.version);
+        let is_known = |described: &Described| {
+            let version = described.version;
+            let may_be_known = version <= expected || known.range(expected + 1..).count() < AHEAD_MAX;
+            known.contains(&version) || (may_be_known && known.insert(version))
+        };
+        let batch: Vec<Described> = batch.into_iter().filter(is_known).collect();
+        if batch.len() < all {
+            self.metrics.items_passed_over((all - batch.len()) as u64, 0);
+            if !self.warned_of_versions.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "topic items has more than {AHEAD_MAX} versions above items.version = {expected}: the others are not read; \
+                     `version` is a small number that items.version names some day, no time"
+                );
+            }
+        }
+        batch
     }
 
     fn nothing(&self) -> Items {
@@ -202,6 +233,11 @@ impl Catalogue {
         let versions = self.read();
         let known = versions.by_number.values().chain([&versions.described]).map(Items::len).sum();
         self.metrics.items(known, self.budget.spilled());
+    }
+
+    /// Whether vectors are learned.
+    pub fn learns(&self) -> bool {
+        self.learned.is_some()
     }
 
     /// Makes the newest version that was learned, before anybody is in it.
@@ -237,7 +273,7 @@ impl Catalogue {
     /// # Errors
     /// Where vectors cannot be read.
     pub fn tidy(&self) -> Result<(), ItemsError> {
-        if self.drop_left().is_empty() {
+        if self.drop_left().is_empty() && self.budget.spilled() == 0 {
             return Ok(());
         }
         let remaining: Vec<u64> = self.read().by_number.keys().copied().collect();

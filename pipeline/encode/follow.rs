@@ -75,7 +75,6 @@ impl Follower {
         while !stop.load(Ordering::Relaxed) {
             self.step()?;
             self.catalogue.tidy()?;
-            self.catalogue.read_ahead()?;
             let wanted = self.catalogue.wanted();
             if !wanted.is_empty() {
                 tracing::info!(versions = ?wanted, "a task is in versions of items that were dropped: they are read again");

@@ -34,6 +34,8 @@ pub struct Item<'a> {
 /// Items by id: what they are, and their vectors in one space.
 #[derive(Debug)]
 pub struct Items {
+    /// The version of what made their vectors.
+    pub version: u64,
     ids: Names,
     /// By item, the row of its vector, or [`NONE`].
     rows: Vec<u32>,
@@ -87,6 +89,7 @@ impl Items {
         let mut names = Names::default();
         names.add("");
         Self {
+            version: 0,
             ids: Names::default(),
             rows: Vec::new(),
             categories: Vec::new(),
@@ -94,6 +97,11 @@ impl Items {
             vectors: Vectors::new(dim, budget),
             signatures: vec![Vec::new(); hashes],
         }
+    }
+
+    /// The same, of another version.
+    pub fn of_version(self, version: u64) -> Self {
+        Self { version, ..self }
     }
 
     /// What is known of an item; none where it is unknown.

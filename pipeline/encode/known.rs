@@ -119,6 +119,14 @@ impl Reading<'_> {
         }
     }
 
+    /// The version of what made their vectors.
+    pub(crate) fn version(&self) -> u64 {
+        match self {
+            Self::Catalogue(items, _) => items.version(),
+            Self::Hashed(items) => items.version,
+        }
+    }
+
     /// How many items have vectors.
     pub(crate) fn vectors(&self) -> usize {
         match self {

@@ -74,7 +74,9 @@ impl Learned {
             VersionError::Misfit { model: model.name.clone(), version: model.version, reason }
         };
         let (names, vectors) = vectors_of(&model.tensors, dim).ok_or_else(wrong)?;
-        let (mut items, mut quantized) = (nothing(), Vec::with_capacity(vectors.len()));
+        // Where the version is not to be had any more, it is a newer one: tables say so.
+        let mut items = nothing().of_version(model.version);
+        let mut quantized = Vec::with_capacity(vectors.len());
         quantize(&vectors, &mut quantized);
         let signatures = kernels.iter_mut().map(|kernels| hashed(kernels, &quantized));
         let signatures = signatures.collect::<Result<Vec<_>, _>>()?;

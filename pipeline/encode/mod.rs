@@ -185,8 +185,12 @@ impl Encoders {
 
     /// The user of `slot` is forgotten: it may be another's from now on.
     pub fn forget_user(&mut self, task: i32, slot: Option<u32>) {
-        if let (Some(sdim), Some(slot)) = (&mut self.sdim, slot) {
+        let Some(slot) = slot else { return };
+        if let Some(sdim) = &mut self.sdim {
             sdim.forget_user(task, slot);
+        }
+        if let Some(rank) = &mut self.rank {
+            rank.forget_user(task, slot);
         }
     }
 

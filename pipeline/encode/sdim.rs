@@ -52,6 +52,7 @@ struct Work {
     /// Rows of vectors, by change.
     items: Vec<u32>,
     gathered: Gathered,
+    items_version: u64,
     changes: Vec<Change>,
     publish: Vec<u32>,
     published: Vec<u16>,
@@ -146,6 +147,7 @@ impl SdimRoom {
         let items = self.known.read(users[0].0.task);
         let work = &mut self.work;
         work.resolve(fold, &mut self.tables, &items);
+        work.items_version = items.version();
         items.gather(&work.items, &mut work.gathered)?;
         drop(items);
         let vectors: Vec<&[i16]> = work.gathered.vectors().collect();
@@ -198,7 +200,7 @@ impl SdimRoom {
                 time: touched.time,
                 events: fold.item_window(touched.user).count(),
                 model_version: MODEL_VERSION,
-                items_version: self.known.version(touched.task),
+                items_version: self.work.items_version,
                 source: touched.source,
             };
             record::write(&head, table, &mut self.value);

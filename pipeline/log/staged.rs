@@ -214,7 +214,7 @@ impl Staged {
         let (topic, takes) = (topic.to_string(), bytes_max.saturating_add(AROUND_BYTES));
         let reason = format!(
             "a record of {bytes} bytes for topic {topic}, whose max.message.bytes is {takes}: raise it (kafka-configs.sh \
-             --alter --topic {topic} --add-config max.message.bytes=...) and restart, or make the view's values shorter"
+             --alter --topic {topic} --add-config max.message.bytes=...) and restart, or have it say less: shorter values, fewer items at once"
         );
         tracing::warn!("{reason}");
         let partition = record.partition.to_string();

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::{Chunks, Model, ModelError};
 use crate::log::Reader;
 
-/// Of the newest versions so many bytes are held: an engine that replays needs older ones.
+/// Of the newest versions so many bytes are held, or so many versions: an engine that is behind, or replays, needs older ones.
 const HELD_BYTES_MAX: usize = 64 << 20;
+const HELD_LEAST: usize = 4;
 /// A version is on the topic before the word that it is in force; how long reading it may take.
 const GET_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
@@ -53,7 +54,8 @@ impl Shelf {
         Ok(self.held().keys().last().copied())
     }
 
-    /// Version `version`, or the next newer one where compaction has removed it; waits for it.
+    /// Version `version`, or the next newer one where it is not to be had any more: compaction has removed it, or it is older
+    /// than those that are held. Waits for it.
     ///
     /// # Errors
     /// Where the log fails, or it does not come.
@@ -87,7 +89,9 @@ impl Shelf {
             {
                 let mut held = self.held();
                 held.insert(model.version, Arc::new(model));
-                while held.len() > 1 && held.values().map(|model| model.bytes()).sum::<usize>() > HELD_BYTES_MAX {
+                while held.len() > HELD_LEAST
+                    && held.values().map(|model| model.bytes()).sum::<usize>() > HELD_BYTES_MAX
+                {
                     held.pop_first();
                 }
             }

@@ -90,6 +90,11 @@ impl Blocks {
         self.newer_bytes = self.newer.values().map(Kept::bytes).sum();
     }
 
+    /// A user's block is dropped.
+    pub fn forget_user(&mut self, owner: Owner) {
+        self.take(owner);
+    }
+
     /// Rows of all items mean other vectors from now on.
     pub fn clear(&mut self) {
         *self = Self::new(self.dim, 2 * self.half);

@@ -133,6 +133,11 @@ impl Eyes {
         self.known.forget(task);
     }
 
+    /// Nothing is kept of the user in `slot`.
+    pub fn forget_user(&mut self, task: i32, slot: u32) {
+        self.blocks.forget_user((task, Some(slot)));
+    }
+
     /// What a request of a task sees of a user in `slot`, where he is known. A lost device is opened again.
     ///
     /// # Errors
@@ -149,6 +154,8 @@ impl Eyes {
                 tracing::warn!("{error}: it is opened again");
                 self.kernels.renew()?;
                 self.gsu.renew()?;
+                // It may have been lost between new rows of hashed items and the word that they are new.
+                self.blocks.clear();
                 self.look_once(fold, (task, slot), tally, asked)
             }
             seen => seen,

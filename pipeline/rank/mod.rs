@@ -41,7 +41,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::judge::{Answered, Judge, Judged};
 use self::look::{Eyes, ITEM_RATE, LookConfig};
-use self::pending::{Heard, Patience, Pending};
+use self::pending::{Heard, Patience, Pending, waits_from};
 use self::recent::Recent;
 use self::record::{Opinion, probability};
 use self::scorer::Scorer;
@@ -93,6 +93,9 @@ pub enum RankError {
     Pending(#[from] postcard::Error),
 }
 
+/// What requests saw is answered at the transaction's end, or before where it takes more than this.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+
 /// The models that score, as far as their rooms are open.
 pub const MODELS: [(Room, Long); 2] = [(Room::Sdim, Long::Sdim), (Room::Muse, Long::Muse)];
 
@@ -115,6 +118,7 @@ pub struct RankRoom {
     scorers: Vec<Scorer>,
     tasks: BTreeMap<i32, Task>,
     waiting: Vec<Waiting>,
+    waiting_bytes: usize,
     judge: Judge,
     /// Answers since the last call of [`RankRoom::take_given`].
     given: Vec<Given>,
@@ -153,7 +157,7 @@ impl RankRoom {
         let scorers = versions.iter().map(|versions| Scorer::new(device, Arc::clone(versions))).collect();
         let (tasks, judge) = (BTreeMap::new(), Judge::default());
         let (waiting, given, value) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { config, eyes, scorers, tasks, waiting, judge, given, value })
+        Ok(Self { config, eyes, scorers, tasks, waiting, waiting_bytes: 0, judge, given, value })
     }
 
     /// A task begins with what [`RankRoom::export`] gave; with nothing where it begins without state.
@@ -191,6 +195,11 @@ impl RankRoom {
         for scorer in &mut self.scorers {
             scorer.forget(task);
         }
+    }
+
+    /// A user in `slot` is forgotten, or goes to disk.
+    pub fn forget_user(&mut self, task: i32, slot: u32) {
+        self.eyes.forget_user(task, slot);
     }
 
     /// Counts what was folded since the last call.
@@ -278,22 +287,24 @@ impl RankRoom {
         let sight = Arc::new(self.eyes.look(fold, (task, slot), tally, &asked)?);
         let answered = Answered::default();
         if learned_from {
-            let of = (key(&asked.user_id), asked.time);
+            let of = (key(&asked.user_id), waits_from(&asked));
             let gone = pending.add(&asked.request_id, of, Arc::clone(&sight), answered.clone(), &self.config.patience);
             for Heard { sample, places, answered } in gone.into_iter().filter(|_| !muted) {
                 self.judge.hear(answered, places, false);
                 self.emit(task, sample, out);
             }
         }
-        if !muted {
-            self.waiting.push(Waiting { task, asked, sight, answered });
+        if muted {
+            return Ok(());
         }
-        Ok(())
+        self.waiting_bytes += sight.bytes();
+        self.waiting.push(Waiting { task, asked, sight, answered });
+        if self.waiting_bytes > WAITING_BYTES_MAX { self.answer(out) } else { Ok(()) }
     }
 
     /// Sends a sample to every model that may learn from it.
     fn emit(&mut self, task: i32, sample: Sight, out: &mut dyn Emit) {
-        for scorer in &self.scorers {
+        for scorer in self.scorers.iter().filter(|scorer| sample.serves(scorer.long())) {
             let part = if scorer.long() == Long::Muse {
                 sample.clone().without_reads()
             } else {
@@ -336,6 +347,7 @@ impl RankRoom {
     /// # Errors
     /// Where a version in force cannot be had, or the device fails.
     pub fn answer(&mut self, out: &mut dyn Emit) -> Result<(), RankError> {
+        self.waiting_bytes = 0;
         for Waiting { task, asked, sight, answered } in std::mem::take(&mut self.waiting) {
             let mut opinions = Vec::new();
             for scorer in &mut self.scorers {

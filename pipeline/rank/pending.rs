@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use schemas::request::Candidates;
+
 use super::judge::Answered;
 use super::sight::Sight;
 
@@ -17,6 +19,11 @@ pub struct Patience {
     pub bytes_max: usize,
     /// Whether candidates of a request that waits no more, of which nothing was said, were not taken.
     pub rest_is_negative: bool,
+}
+
+/// When a request begins to wait: one whose clock is ahead of the log does not make all others old.
+pub fn waits_from(asked: &Candidates) -> i64 {
+    asked.appended_ms.map_or(asked.time, |appended_ms| asked.time.min(appended_ms))
 }
 
 /// A request that waits.
@@ -89,8 +96,13 @@ impl Pending {
 
     /// A user is forgotten.
     pub fn forget(&mut self, user: u64) {
-        let of = self.by_id.iter().filter(|(_, entry)| entry.user == user).map(|(id, _)| id.clone());
-        of.collect::<Vec<_>>().iter().for_each(|id| drop(self.remove(id)));
+        let Self { by_id, order, bytes, .. } = self;
+        by_id.retain(|id, entry| {
+            let stays = entry.user != user;
+            *bytes -= if stays { 0 } else { entry.sight.bytes() + id.len() };
+            stays
+        });
+        order.retain(|id| by_id.contains_key(id));
     }
 
     fn remove(&mut self, request_id: &str) -> Option<Entry> {
@@ -206,6 +218,26 @@ mod tests {
         assert_eq!(gone, [("a".into(), false), ("c".into(), false)]);
         assert_eq!(told(pending.hear("s", None, true)), [("d".into(), true)]);
         pending.forget(2);
+        assert!(pending.is_empty() && pending.bytes == 0 && pending.order.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_makes_nobody_old() {
+        let at = |time, appended_ms| waits_from(&Candidates { time, appended_ms, ..Candidates::default() });
+        assert_eq!([at(7, None), at(7, Some(9)), at(1 << 50, Some(9))], [7, 7, 9]);
+    }
+
+    #[test]
+    fn who_is_forgotten_waits_no_more_and_the_others_do() {
+        let mut pending = Pending::default();
+        for n in 0..20 {
+            assert_eq!(add(&mut pending, &format!("r{n}"), (n % 3, 0), &["a"], &patience(false)), []);
+        }
+        let before = pending.bytes;
+        pending.forget(1);
+        assert_eq!((pending.len(), pending.order.len()), (13, 13));
+        assert!(pending.bytes < before && pending.order.iter().all(|id| pending.by_id.contains_key(id)));
+        [0, 2].into_iter().for_each(|user| pending.forget(user));
         assert!(pending.is_empty() && pending.bytes == 0 && pending.order.is_empty());
     }
 

@@ -46,6 +46,9 @@ impl Scorer {
     /// A version is in force for a task from here on.
     pub fn adopt(&mut self, task: i32, version: u64) {
         self.in_force.insert(task, version);
+        if let Some(made) = self.versions.made(version) {
+            self.asked.insert(version, made);
+        }
         self.drop_unneeded();
     }
 

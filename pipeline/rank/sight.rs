@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use shaders::muse::TIERS;
+use shaders::ranking::Long;
 
 use crate::sealed::{self, SealedError};
 
@@ -73,10 +74,13 @@ impl Sight {
 
     /// Bytes that it takes in memory, about.
     pub fn bytes(&self) -> usize {
-        let texts = self.item_ids.iter().chain(&self.categories).map(|text| text.len() + 24).sum::<usize>();
+        let texts =
+            self.item_ids.iter().chain(&self.categories).chain(&self.types).map(|text| text.len() + 24).sum::<usize>();
         let floats = self.inputs.len() + self.reads.len() + self.found_similarities.len();
         let words = floats + self.behavior_ages.len() + self.found_offsets.len() + self.found_behaviors.len();
-        texts + self.candidate_keys.len() + self.behavior_keys.len() + self.tiers.len() + 4 * words + 256
+        let bytes =
+            self.candidate_keys.len() + self.behavior_keys.len() + self.tiers.len() + 2 * self.behavior_types.len();
+        texts + bytes + 4 * words + 256
     }
 
     /// Of the candidates those at `places`, all with one label; of the behaviors the newest, and those found for them.
@@ -119,6 +123,13 @@ impl Sight {
         part.behavior_ages = rows(&self.behavior_ages, 1, &taken);
         part.behavior_keys = rows(&self.behavior_keys, dim, &taken);
         part
+    }
+
+    /// Whether all is there that a model of this form looks at: what was seen while its room was closed has not all of it.
+    pub fn serves(&self, long: Long) -> bool {
+        let has_reads = self.reads.len() == self.candidate_keys.len();
+        let has_found = self.found_offsets.len() == self.len() + 1 && self.tiers.len() == 2 * TIERS * self.len();
+        (has_reads || !long.needs_reads()) && (has_found || !long.needs_found())
     }
 
     /// Leaves out what SDIM alone looks at.
@@ -259,5 +270,9 @@ mod tests {
         assert_eq!(Sight { labels: Vec::new(), ..all.clone() }, sight());
         let (sdim, muse) = (all.clone().without_found(), all.without_reads());
         assert!(sdim.is_whole() && muse.is_whole() && muse.reads.is_empty() && sdim.tiers.is_empty());
+        assert_eq!(
+            [&sdim, &muse].map(|of| (of.serves(Long::Sdim), of.serves(Long::Muse))),
+            [(true, false), (false, true)]
+        );
     }
 }

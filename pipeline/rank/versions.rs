@@ -47,17 +47,22 @@ impl Versions {
         self.long
     }
 
-    fn made(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Version>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Version>>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Version `version`, or the next newer one where compaction has removed it; waits for it.
+    /// A version that is made already. It stays as long as somebody holds it, or it is the newest.
+    pub fn made(&self, version: u64) -> Option<Arc<Version>> {
+        self.all().get(&version).cloned()
+    }
+
+    /// Version `version`, or the next newer one where it is not to be had any more, as [`Shelf::get`]; waits for it.
     ///
     /// # Errors
     /// Where it cannot be had.
     pub fn get(&self, version: u64) -> Result<Arc<Version>, RankError> {
-        if let Some(made) = self.made().get(&version) {
-            return Ok(Arc::clone(made));
+        if let Some(made) = self.made(version) {
+            return Ok(made);
         }
         let model = self.shelf.get(version)?;
         self.make(version, &model)
@@ -69,13 +74,13 @@ impl Versions {
     /// Where the log fails, or it is not one for these candidates.
     pub fn read_ahead(&self) -> Result<(), RankError> {
         let newest = self.shelf.newest()?.filter(|newest| *newest > scores_after(self.room));
-        let Some(newest) = newest.filter(|newest| !self.made().contains_key(newest)) else { return Ok(()) };
+        let Some(newest) = newest.filter(|newest| self.made(*newest).is_none()) else { return Ok(()) };
         self.get(newest).map(drop)
     }
 
     fn make(&self, version: u64, model: &Model) -> Result<Arc<Version>, RankError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = [version, model.version].iter().find_map(|number| self.made().get(number).cloned());
+        let known = [version, model.version].iter().find_map(|number| self.made(*number));
         let made = match known {
             Some(made) => made,
             None => {
@@ -85,7 +90,7 @@ impl Versions {
                 made
             }
         };
-        let mut all = self.made();
+        let mut all = self.all();
         all.insert(version, Arc::clone(&made));
         // Those in force are held by who scores by them; the newest will be.
         let newest = all.keys().last().copied();

@@ -79,6 +79,11 @@ impl Reading<'_> {
         Item { row, category }
     }
 
+    /// The version of what made their vectors: the one in force, or the next newer one where that was not to be had.
+    pub fn version(&self) -> u64 {
+        self.versions.by_number.get(&self.version).map_or(self.version, |items| items.version)
+    }
+
     /// How many items have vectors.
     pub fn vectors(&self) -> usize {
         self.items().vectors()

@@ -79,7 +79,7 @@ impl Sampler {
 
 /// Whether a row is a behavior with an item.
 fn counts(fold: &Fold, row: u32) -> bool {
-    fold.row(row).item_id.is_some_and(|id| id.len() <= ID_BYTES_MAX)
+    fold.row(row).item_id.is_some_and(|id| (1..=ID_BYTES_MAX).contains(&id.len()))
 }
 
 /// A user's history before a transaction.

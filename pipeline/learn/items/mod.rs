@@ -146,6 +146,9 @@ impl Study for CoOccurrence {
 
     fn learn(&mut self, record: &[u8], _: Option<i64>) -> Result<bool, LearnError> {
         let passages = Passages::read(record).map_err(|error| LearnError::Unreadable(error.to_string()))?;
+        if passages.names.iter().any(String::is_empty) {
+            return Err(LearnError::Unreadable("it names an item without an id".into()));
+        }
         let numbers: Vec<u32> = passages.names.iter().map(|name| self.names.add(name, usize::MAX)).collect();
         for (items, told) in passages.iter() {
             self.window.push(items.iter().map(|&at| numbers[at as usize]), told);
@@ -247,6 +250,10 @@ mod tests {
             }
         }
         assert!(number > 5);
+        let nameless = Passages { names: vec!["a".into(), String::new()], items: vec![0, 1], lengths: vec![(2, 1)] };
+        let mut record = Vec::new();
+        nameless.write(&mut record);
+        assert!(matches!(one.learn(&record, None), Err(LearnError::Unreadable(_))), "an item without an id is nobody");
         assert!(one.names.find("0-1") == 0 && one.names.find("1-1") > 0, "who is gone from the window is forgotten");
         let damaged = Model { name: "items".into(), version: 1, about: json!({"targets": 5}), tensors: Named::new() };
         let error = CoOccurrence::new(config()).begin(Some(&damaged)).unwrap_err().to_string();

@@ -304,6 +304,9 @@ impl Study for Ranking {
                 "it has {width} inputs and vectors of {dim}, or no labels: it is of other settings"
             )));
         }
+        if !sight.serves(self.config.model.1) {
+            return Err(LearnError::Unreadable("it was seen while the room was closed".into()));
+        }
         if !self.config.learns || sight.is_empty() {
             return Ok(false);
         }
