@@ -25,7 +25,7 @@ pub enum ItemSource {
 pub(crate) enum Known {
     /// And the place of the hash among the catalogue's, where the room has one.
     Catalogue(Holder, Option<usize>),
-    Hashed(Items),
+    Hashed(Box<Items>),
 }
 
 /// The items of a task for the length of a batch.
@@ -43,7 +43,7 @@ impl Known {
                 let hash = bits.map(|bits| place(bits).expect("the catalogue was made for all rooms"));
                 Self::Catalogue(Holder::new(catalogue), hash)
             }
-            ItemSource::Hashed => Self::Hashed(hashed(dim)),
+            ItemSource::Hashed => Self::Hashed(Box::new(hashed(dim))),
         }
     }
 
@@ -60,7 +60,7 @@ impl Known {
         let ids: Vec<_> = ids.collect();
         let begins_anew = items.len() > HASHED_ITEMS_MAX;
         if begins_anew {
-            *items = hashed(dim);
+            **items = hashed(dim);
         }
         for id in ids {
             if items.find(id).is_none() && seen.insert(id) {
