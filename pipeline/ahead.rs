@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::encode::ItemSource;
 use crate::roles::Rooms;
 
-/// Between two looks.
+/// Between two looks, and after one that failed.
 const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE_FAILED: Duration = Duration::from_secs(1);
 
 /// Begins to read ahead, until `stop`; none where no model has versions that somebody will need.
 pub fn read_ahead(rooms: &Rooms, stop: Arc<AtomicBool>) -> Option<JoinHandle<()>> {
-    let (mut scorers, mut forecasts) = (rooms.scorers.clone(), rooms.forecasts.clone());
-    let mut items = match &rooms.items {
+    let (scorers, forecasts) = (rooms.scorers.clone(), rooms.forecasts.clone());
+    let items = match &rooms.items {
         ItemSource::Catalogue(catalogue) if catalogue.learns() => Some(Arc::clone(catalogue)),
         _ => None,
     };
@@ -24,10 +25,10 @@ pub fn read_ahead(rooms: &Rooms, stop: Arc<AtomicBool>) -> Option<JoinHandle<()>
     let follow = move || {
         while !stop.load(Ordering::Relaxed) {
             // What cannot be had is said by who needs it.
-            scorers.retain(|versions| versions.read_ahead().is_ok());
-            items = items.take().filter(|catalogue| catalogue.read_ahead().is_ok());
-            forecasts = forecasts.take().filter(|shelf| shelf.look().is_ok());
-            std::thread::sleep(PAUSE);
+            let failed = scorers.iter().filter(|versions| versions.read_ahead().is_err()).count()
+                + items.iter().filter(|catalogue| catalogue.read_ahead().is_err()).count()
+                + forecasts.iter().filter(|shelf| shelf.look().is_err()).count();
+            std::thread::sleep(if failed == 0 { PAUSE } else { PAUSE_FAILED });
         }
     };
     Some(std::thread::Builder::new().name("models".into()).spawn(follow).expect("the system gives a thread"))

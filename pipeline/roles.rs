@@ -12,7 +12,7 @@ use operators::{ColdStore, EmitMode, Fold, FoldConfig, Views};
 use schemas::output::{Output, Room};
 use schemas::topics::Topics;
 
-use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route, Unlabeled, VectorSource};
+use crate::config::{Config, Emit, ItemVectors, Learn, Role, Route, Unlabeled, VectorSource, properties};
 use crate::decode::Admission;
 use crate::encode::passages::sampler::Sampler;
 use crate::encode::{Encoders, ItemSource, SdimConfig, SdimRoom};
@@ -320,7 +320,8 @@ fn pace(shared: &Shared, role: Role) -> Pace {
 }
 
 fn transactor(shared: &Shared) -> Transactor {
-    Transactor::new(shared.patience.commit_max, shared.patience.pauses)
+    let timeout = properties::transaction_timeout(&shared.config.kafka.properties);
+    Transactor::new(shared.patience.commit_max, shared.patience.pauses).lasting(timeout)
 }
 
 fn admission(config: &Config) -> Admission {

@@ -1,6 +1,7 @@
 //! librdkafka properties that would break exactly-once, refused with a reason.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The service's own: another value loses or repeats records, or splits users from their partition.
 const OWN: &[(&str, &str)] = &[
@@ -38,6 +39,15 @@ const TRANSACTION_TIMEOUT_MS: u64 = 30_000;
 /// Names of the time in which a record must be delivered.
 const DELIVERY: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
 
+fn ms(properties: &BTreeMap<String, String>, name: &str) -> Option<u64> {
+    properties.get(name).and_then(|text| text.trim().parse().ok())
+}
+
+/// How long a transaction may last.
+pub fn transaction_timeout(properties: &BTreeMap<String, String>) -> Duration {
+    Duration::from_millis(ms(properties, "transaction.timeout.ms").unwrap_or(TRANSACTION_TIMEOUT_MS))
+}
+
 /// Why one of `properties` is refused: its name, the reason, and what to do.
 pub fn refuse(properties: &BTreeMap<String, String>) -> Option<(String, String, String)> {
     for name in properties.keys() {
@@ -52,9 +62,8 @@ pub fn refuse(properties: &BTreeMap<String, String>) -> Option<(String, String, 
         let reason = format!("there is no group protocol `{protocol}`");
         return Some(("group.protocol".into(), reason, "set `classic`, or `consumer` (KIP-848)".into()));
     }
-    let ms = |name: &str| properties.get(name).and_then(|text| text.trim().parse::<u64>().ok());
-    let limit = ms("transaction.timeout.ms").unwrap_or(TRANSACTION_TIMEOUT_MS);
-    let name = DELIVERY.into_iter().find(|name| ms(name).is_some_and(|ms| ms == 0 || ms > limit))?;
+    let limit = transaction_timeout(properties).as_millis() as u64;
+    let name = DELIVERY.into_iter().find(|name| ms(properties, name).is_some_and(|ms| ms == 0 || ms > limit))?;
     let reason = format!("a record may not wait longer than its transaction (transaction.timeout.ms={limit})");
     Some((name.into(), reason, format!("set 1 to {limit}")))
 }

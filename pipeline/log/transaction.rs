@@ -11,7 +11,7 @@ use super::{Change, Class, Log, LogError, Offset, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What one task commits: an input partition's offset; the task's staged records go with it. A task may have several
 /// (its records came from several partitions): then they are committed together or not at all.
@@ -63,6 +63,12 @@ impl Transactor {
         Self { backoff: Backoff::new(patience, pauses), fencings: Fencings::default() }
     }
 
+    /// A transaction may last so long; who is fenced after that is sent back to begin it again, however often.
+    pub fn lasting(mut self, limit: Duration) -> Self {
+        self.fencings.limit = limit;
+        self
+    }
+
     /// Gives up on a batch soon where `stop` is set: it is not committed then, and whoever comes next takes it up.
     pub fn heed(&mut self, stop: &Arc<AtomicBool>) {
         self.backoff.heed(stop);
@@ -83,13 +89,14 @@ impl Transactor {
         }
         while !batch.left.is_empty() {
             batch.outcome.attempts += 1;
+            let started = Instant::now();
             let Err(error) = batch.attempt(log) else { break };
             batch.outcome.errors.push(error.class);
             tracing::warn!(class = ?error.class, fenced = error.fenced, "transaction sent again: {error}");
-            self.fencings.count(&error)?;
+            self.fencings.count(&error, started.elapsed())?;
             let mut recovery = if error.class == Class::Abortable { batch.abort(log) } else { Err(error) };
             while let Err(error) = recovery {
-                self.fencings.count(&error)?;
+                self.fencings.count(&error, started.elapsed())?;
                 batch.give_up_on(&error)?;
                 recovery = batch.reopen(log);
             }

@@ -237,6 +237,23 @@ fn three_fencings_end_the_worker_with_a_word_about_its_name() {
 }
 
 #[test]
+fn fencings_of_transactions_that_outlasted_their_time_are_no_word_about_a_name() {
+    let mut times = 0;
+    let broker = world(Box::new(move |call| {
+        let fences = call == Call::Commit && times < 7;
+        times += u32::from(fences);
+        fences.then(|| Fault::Before(error(Class::Reopen, true)))
+    }));
+    let mut worker = Worker::new(&broker);
+    worker.transactor =
+        Transactor::new(Duration::from_secs(20), (Duration::ZERO, Duration::ZERO)).lasting(Duration::ZERO);
+    while !broker.drained("g", "in").unwrap() {
+        worker.step().unwrap();
+    }
+    assert_eq!(copied(&broker), all_once());
+}
+
+#[test]
 fn what_is_lost_in_between_is_left_to_the_next_owner() {
     let expired = Arc::new(Mutex::new(None::<Embedded>));
     let broker = world(Box::new({

@@ -24,6 +24,9 @@ pub struct About {
     pub attention: Option<Attention>,
 }
 
+/// Whose name is longer has no row: what is kept is bounded.
+const NAME_BYTES_MAX: usize = 4096;
+
 /// Names by their rows; row 0 is whoever has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows(Names);
@@ -34,9 +37,14 @@ impl Rows {
         self.0.find(name).map_or(0, |number| number + 1)
     }
 
-    /// Gives a name a row, where there are fewer than `max` with row 0; the row it has, or 0.
+    /// Whether somebody of this name may have a row.
+    pub fn takes(name: &str) -> bool {
+        (1..=NAME_BYTES_MAX).contains(&name.len())
+    }
+
+    /// Gives a name that may have one a row, where there are fewer than `max` with row 0; the row it has, or 0.
     pub fn add(&mut self, name: &str, max: usize) -> u32 {
-        if name.is_empty() || self.len() >= max { self.find(name) } else { self.0.add(name).0 + 1 }
+        if !Self::takes(name) || self.len() >= max { self.find(name) } else { self.0.add(name).0 + 1 }
     }
 
     /// Gives a row to another name; who had it has none now.
@@ -215,6 +223,7 @@ mod tests {
         let mut rows = Rows::default();
         assert_eq!(["b", "a", "b", ""].map(|name| rows.add(name, 3)), [1, 2, 1, 0]);
         assert_eq!((rows.add("c", 3), rows.find("c"), rows.len()), (0, 0, 3));
+        assert_eq!([4096, 4097].map(|len| Rows::default().add(&"x".repeat(len), 3)), [1, 0]);
         let back = Rows::of(&rows.entry()).unwrap();
         assert_eq!(back, rows);
         rows.give(1, "c");

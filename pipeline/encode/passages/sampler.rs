@@ -7,11 +7,10 @@ use schemas::output::{Emit, Output, Record, Room};
 use shaders::co_occurrence::WINDOW;
 
 use super::Passages;
+use crate::rank::version::Rows;
 
 /// A record is sent when it takes so many bytes.
 const RECORD_BYTES: usize = 256 << 10;
-/// Behaviors with longer ids are passed over: a passage of them is still well below what any topic takes.
-const ID_BYTES_MAX: usize = 4096;
 
 /// Passages of one transaction, by task.
 #[derive(Debug, Default)]
@@ -79,7 +78,8 @@ impl Sampler {
 
 /// Whether a row is a behavior with an item.
 fn counts(fold: &Fold, row: u32) -> bool {
-    fold.row(row).item_id.is_some_and(|id| (1..=ID_BYTES_MAX).contains(&id.len()))
+    // A passage of longer ids would not be well below what any topic takes.
+    fold.row(row).item_id.is_some_and(Rows::takes)
 }
 
 /// A user's history before a transaction.

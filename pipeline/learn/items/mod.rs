@@ -146,8 +146,8 @@ impl Study for CoOccurrence {
 
     fn learn(&mut self, record: &[u8], _: Option<i64>) -> Result<bool, LearnError> {
         let passages = Passages::read(record).map_err(|error| LearnError::Unreadable(error.to_string()))?;
-        if passages.names.iter().any(String::is_empty) {
-            return Err(LearnError::Unreadable("it names an item without an id".into()));
+        if !passages.names.iter().all(|name| Rows::takes(name)) {
+            return Err(LearnError::Unreadable("it names an item without an id, or one of a giant id".into()));
         }
         let numbers: Vec<u32> = passages.names.iter().map(|name| self.names.add(name, usize::MAX)).collect();
         for (items, told) in passages.iter() {

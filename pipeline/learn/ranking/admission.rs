@@ -60,7 +60,7 @@ impl Admission {
 
     /// Takes a labeled candidate of an item, who may get a row by it; gives that row where it was another's before.
     pub fn see(&mut self, item_id: &str, rows: &mut Rows) -> Option<u32> {
-        if item_id.is_empty() || self.closed {
+        if !Rows::takes(item_id) || self.closed {
             return None;
         }
         self.candidates += 1;

@@ -167,7 +167,7 @@ impl KafkaLog {
     /// A coordinator that crashes in the middle of a rebalance may take this member for its own forerunner, and fence it;
     /// librdkafka's consumer is dead then. A new one takes the place back, with nothing assigned.
     fn rejoin(&mut self, error: LogError) -> Result<Event, LogError> {
-        self.fencings.count(&error)?;
+        self.fencings.count(&error, Duration::ZERO)?;
         tracing::warn!("joining again: {error}");
         self.consumer = join(&self.config, &self.group, &self.topics)?;
         let lost: Vec<TopicPartition> = self.places.drain(..).map(|place| place.at).collect();
